@@ -1,0 +1,40 @@
+"""Every exception this project raises on purpose, in one tree.
+
+::
+
+    DepthStreamError
+    ├── ConfigError (ValueError)   what the user asked for cannot be done: a wrong option, value or combination
+    ├── SourceError                a camera, file or URL cannot be opened or read
+    ├── SinkError                  an output cannot be opened or written
+    └── ModelError                 the network cannot be built or run
+        └── WeightsError           a checkpoint is missing, damaged or belongs to another model
+
+Each message says what was given, what is allowed and what to do, on one line: the command line prints it as it is.
+Errors of third-party libraries become one of these at the boundary of the module that calls the library, ``from exc``.
+"""
+
+from __future__ import annotations
+
+
+class DepthStreamError(Exception):
+    """Base of all errors raised on purpose by this project."""
+
+
+class ConfigError(DepthStreamError, ValueError):
+    """An option, a value or a combination of them that cannot work."""
+
+
+class SourceError(DepthStreamError):
+    """A source that cannot be opened or read."""
+
+
+class SinkError(DepthStreamError):
+    """A sink that cannot be opened or written."""
+
+
+class ModelError(DepthStreamError):
+    """A network that cannot be built or run."""
+
+
+class WeightsError(ModelError):
+    """A checkpoint that is missing, damaged or made for another network."""

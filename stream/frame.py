@@ -1,0 +1,294 @@
+"""The nouns: a decoded picture, the camera it came from, and the depth computed for it. All frozen, numpy only.
+
+Axes are those of a ROS optical frame: +x right, +y down, +z forward. Pixel ``(u, v)`` covers ``[u, u + 1) × [v, v + 1)``
+in resizing arithmetic and has its centre at integer coordinates in the intrinsics, as in OpenCV and ROS.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Clock = Literal["media", "host-monotonic"]
+"""Which clock a capture time was read from: ``media`` counts from the start of a file, ``host-monotonic`` is
+``time.monotonic_ns()`` of this machine at the moment the frame was received."""
+
+ColorSpace = Literal["bt601", "bt709", "bt2020"]
+ColorRange = Literal["limited", "full"]
+FocalSource = Literal["given", "metadata", "estimated", "locked"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneSpec:
+    """How one plane of a pixel format lies in memory.
+
+    ``channels`` values are interleaved per pixel; the plane is ``ceil(height / 2**y_shift)`` rows of
+    ``ceil(width / 2**x_shift)`` pixels.
+    """
+
+    channels: int
+    x_shift: int = 0
+    y_shift: int = 0
+
+    def shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """Shape ``(rows, columns, channels)`` of this plane in a picture of ``width`` × ``height`` pixels."""
+        return (-(-height >> self.y_shift), -(-width >> self.x_shift), self.channels)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """A memory layout of decoded pictures, named as FFmpeg names it.
+
+    ``bits`` significant bits per value, in ``uint8`` or little-endian ``uint16``; where ``msb_aligned`` (p010) they are
+    the high bits of the word. ``is_rgb`` tells RGB from Y′CbCr; a single plane of one channel is luma alone.
+    """
+
+    name: str
+    planes: tuple[PlaneSpec, ...]
+    bits: int = 8
+    msb_aligned: bool = False
+    is_rgb: bool = False
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        return np.dtype(np.uint8 if self.bits == 8 else "<u2")
+
+
+_FULL, _HALF_X, _HALF_XY = PlaneSpec(1), PlaneSpec(1, 1, 0), PlaneSpec(1, 1, 1)
+
+PIXEL_FORMATS: dict[str, PixelFormat] = {
+    f.name: f
+    for f in (
+        PixelFormat("gray", (_FULL,)),
+        PixelFormat("yuv420p", (_FULL, _HALF_XY, _HALF_XY)),
+        PixelFormat("yuv422p", (_FULL, _HALF_X, _HALF_X)),
+        PixelFormat("yuv444p", (_FULL, _FULL, _FULL)),
+        PixelFormat("nv12", (_FULL, PlaneSpec(2, 1, 1))),
+        PixelFormat("yuv420p10le", (_FULL, _HALF_XY, _HALF_XY), bits=10),
+        PixelFormat("yuv422p10le", (_FULL, _HALF_X, _HALF_X), bits=10),
+        PixelFormat("yuv444p10le", (_FULL, _FULL, _FULL), bits=10),
+        PixelFormat("p010le", (_FULL, PlaneSpec(2, 1, 1)), bits=10, msb_aligned=True),
+        PixelFormat("rgb24", (PlaneSpec(3),), is_rgb=True),
+    )
+}
+"""The layouts that travel as they were decoded. A source converts anything else to one of these before it hands it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """What a ring slot has to hold: pixel format name and the decoded (unrotated) size in pixels."""
+
+    pixel_format: str
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.pixel_format not in PIXEL_FORMATS:
+            raise ValueError(f"pixel format {self.pixel_format!r} is not one of {', '.join(PIXEL_FORMATS)}")
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"a picture of {self.width}x{self.height} pixels has no area")
+
+    @property
+    def format(self) -> PixelFormat:
+        return PIXEL_FORMATS[self.pixel_format]
+
+    @property
+    def plane_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        return tuple(p.shape(self.width, self.height) for p in self.format.planes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraIntrinsics:
+    """A pinhole camera for pictures of ``width`` × ``height`` pixels.
+
+    ``fx``, ``fy`` in pixels; ``cx``, ``cy`` in pixels with pixel centres at integer coordinates. ``distortion`` holds the
+    coefficients of ``distortion_model`` as in ``sensor_msgs/CameraInfo`` (empty: none known).
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    distortion_model: str = ""
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (0 < self.fx < math.inf and 0 < self.fy < math.inf):
+            raise ValueError(f"focal lengths must be positive and finite, not fx={self.fx}, fy={self.fy}")
+
+    @classmethod
+    def from_focal(cls, f_px: float, width: int, height: int) -> CameraIntrinsics:
+        """Square pixels and a centred principal point, which is what Depth Pro assumes."""
+        return cls(fx=f_px, fy=f_px, cx=(width - 1) / 2, cy=(height - 1) / 2, width=width, height=height)
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """``K``, ``float64 [3, 3]``."""
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], np.float64)
+
+    @property
+    def fov_deg(self) -> float:
+        """Horizontal field of view in degrees: ``2·atan(W / (2·fx))``."""
+        return math.degrees(2 * math.atan(0.5 * self.width / self.fx))
+
+    def resized(self, width: int, height: int) -> CameraIntrinsics:
+        """The same camera for its pictures resized to ``width`` × ``height``: pixel edges map onto pixel edges."""
+        sx, sy = width / self.width, height / self.height
+        return CameraIntrinsics(
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=(self.cx + 0.5) * sx - 0.5,
+            cy=(self.cy + 0.5) * sy - 0.5,
+            width=width,
+            height=height,
+            distortion_model=self.distortion_model,
+            distortion=self.distortion,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FocalEstimate:
+    """The horizontal focal length that scaled one frame's depth, in pixels of that frame's upright picture.
+
+    ``raw_px`` is the network's estimate for this frame alone, ``None`` when the field-of-view branch did not run;
+    ``smoothed_px`` is what was used. ``log_std`` is the filter's standard deviation of log focal length, so roughly the
+    relative error (0 for a focal length that was given).
+    """
+
+    smoothed_px: float
+    raw_px: float | None
+    log_std: float
+    source: FocalSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One decoded picture, in the planes the decoder made.
+
+    Attributes:
+        index: 0-based number of the frame in decoding order of its source, counted before anything is dropped.
+        pts: presentation time in ``time_base`` units, ``None`` where the container has none.
+        time_base: seconds per unit of ``pts``.
+        capture_time_ns: when the picture was taken, in nanoseconds of ``clock``.
+        clock: which clock that is.
+        geometry: pixel format and decoded size.
+        planes: one array per plane, ``uint8`` or ``uint16``, shape ``[rows, columns, channels]``; may be strided views.
+        color_space: matrix that made Y′CbCr from RGB; meaningless for RGB formats.
+        color_range: ``limited`` (16..235) or ``full`` (0..255) values.
+        rotation: degrees, counter-clockwise, by which the decoded picture must be turned to stand upright.
+        focal_px: focal length from the file's metadata, in pixels of the upright picture's width, or ``None``.
+    """
+
+    index: int
+    pts: int | None
+    time_base: Fraction
+    capture_time_ns: int
+    clock: Clock
+    geometry: Geometry
+    planes: tuple[npt.NDArray[np.generic], ...]
+    color_space: ColorSpace = "bt601"
+    color_range: ColorRange = "limited"
+    rotation: Literal[0, 90, 180, 270] = 0
+    focal_px: float | None = None
+
+    def __post_init__(self) -> None:
+        shapes = tuple(p.shape for p in self.planes)
+        if shapes != self.geometry.plane_shapes:
+            raise ValueError(f"{self.geometry} needs planes of shape {self.geometry.plane_shapes}, not {shapes}")
+        if any(p.dtype != self.geometry.format.dtype for p in self.planes):
+            raise ValueError(f"{self.geometry} needs {self.geometry.format.dtype} planes")
+        if self.rotation not in (0, 90, 180, 270):
+            raise ValueError(f"rotation must be 0, 90, 180 or 270 degrees, not {self.rotation}")
+
+    @property
+    def width(self) -> int:
+        """Width of the upright picture in pixels."""
+        return self.geometry.width if self.rotation in (0, 180) else self.geometry.height
+
+    @property
+    def height(self) -> int:
+        """Height of the upright picture in pixels."""
+        return self.geometry.height if self.rotation in (0, 180) else self.geometry.width
+
+    @property
+    def time_s(self) -> float:
+        """Capture time in seconds of its clock."""
+        return self.capture_time_ns * 1e-9
+
+    def __repr__(self) -> str:
+        g = self.geometry
+        return (
+            f"Frame(index={self.index}, pts={self.pts}, time_base={self.time_base}, t={self.time_s:.6f}s {self.clock}, "
+            f"{g.pixel_format} {g.width}x{g.height}, {self.color_space} {self.color_range}, rotation={self.rotation})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthFrame:
+    """Metric depth for one frame. Read-only: every sink is handed the same arrays.
+
+    Attributes:
+        index, pts, time_base, capture_time_ns, clock: those of the :class:`Frame` it was computed from.
+        depth: ``float32 [H, W]``, metres along the optical axis (z, not ray length). NaN: no estimate; +Inf: beyond
+            range (REP 117).
+        camera: intrinsics for ``depth`` as it is sized here.
+        focal: the focal length that scaled this depth, in pixels of the *source* picture.
+        source_width, source_height: size of the upright source picture in pixels.
+        image: ``uint8 [H, W, 3]`` RGB of the same frame at the size of ``depth``; ``None`` unless a sink asked for it.
+        scene_cut: this frame starts a new shot; nothing from before it went into its focal length.
+        model: name of the network and, where it applies, "(untrained)".
+        precision: number type the network ran in for this frame: ``fp32``, ``bf16`` or ``fp16``.
+        retried: the first attempt was not finite and a wider type was used.
+        dropped: frames of this source dropped before this one, so far.
+    """
+
+    index: int
+    pts: int | None
+    time_base: Fraction
+    capture_time_ns: int
+    clock: Clock
+    depth: npt.NDArray[np.float32]
+    camera: CameraIntrinsics
+    focal: FocalEstimate
+    source_width: int
+    source_height: int
+    image: npt.NDArray[np.uint8] | None = None
+    scene_cut: bool = False
+    model: str = ""
+    precision: str = "fp32"
+    retried: bool = False
+    dropped: int = 0
+
+    def __post_init__(self) -> None:
+        if self.depth.ndim != 2 or self.depth.dtype != np.float32:
+            raise ValueError(f"depth must be float32 [H, W], not {self.depth.dtype} {list(self.depth.shape)}")
+        if (self.camera.height, self.camera.width) != self.depth.shape:
+            raise ValueError(f"camera is for {self.camera.width}x{self.camera.height}, depth is {self.depth.shape}")
+        if self.image is not None and (self.image.shape != (*self.depth.shape, 3) or self.image.dtype != np.uint8):
+            raise ValueError(f"image must be uint8 {[*self.depth.shape, 3]}, not {self.image.dtype} {self.image.shape}")
+
+    @property
+    def width(self) -> int:
+        return int(self.depth.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.depth.shape[0])
+
+    @property
+    def time_s(self) -> float:
+        """Capture time in seconds of its clock."""
+        return self.capture_time_ns * 1e-9
+
+    def __repr__(self) -> str:
+        return (
+            f"DepthFrame(index={self.index}, pts={self.pts}, t={self.time_s:.6f}s {self.clock}, "
+            f"depth=float32[{self.height}, {self.width}], f={self.focal.smoothed_px:.1f}px, model={self.model!r})"
+        )

@@ -1,0 +1,129 @@
+"""The three protocols a pipeline is made of, and the two small ones a frame is handed over with.
+
+Implement one of them and pass the object: there is no registration and no base class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from stream.frame import DepthFrame, Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceInfo:
+    """What is known of a source before its first frame.
+
+    Attributes:
+        name: for people and logs; any credentials already removed.
+        live: ``True`` for cameras (the newest frame matters), ``False`` for files (every frame matters).
+        frame_rate: frames per second as the container tells it, ``None`` where unknown.
+        frame_count: number of frames, possibly estimated from duration and rate; ``None`` where unknown or endless.
+    """
+
+    name: str
+    live: bool
+    frame_rate: Fraction | None = None
+    frame_count: int | None = None
+
+
+class Source(Protocol):
+    """Where frames come from. Iterated once, by one thread."""
+
+    @property
+    def info(self) -> SourceInfo: ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield frames in presentation order. A frame's planes are valid until the next one is asked for.
+
+        Raises:
+            SourceError: the source broke off; frames already yielded stay good.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device or file. Called once, after iteration has ended or was given up."""
+        ...
+
+
+class Event(Protocol):
+    """Something that will have happened; ``torch.cuda.Event`` is one."""
+
+    def query(self) -> bool:
+        """Whether it has happened."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until it has happened."""
+        ...
+
+
+class Lease(Protocol):
+    """A frame in a ring slot, held by the one who took it until ``release``."""
+
+    @property
+    def frame(self) -> Frame: ...
+
+    @property
+    def dropped(self) -> int:
+        """Frames dropped by the ring before this one, in total."""
+        ...
+
+    def release(self, *, after: Event | None = None) -> None:
+        """Give the slot back; nobody writes to it before ``after`` has happened."""
+        ...
+
+
+class Estimator(Protocol):
+    """Frames in, depth out, in order. Used by one thread.
+
+    Up to ``capacity`` frames may be submitted and not yet collected.
+    """
+
+    @property
+    def capacity(self) -> int: ...
+
+    def submit(self, lease: Lease) -> None:
+        """Start work on a frame. Takes over the lease and releases it once the planes have been read.
+
+        Raises:
+            ModelError: the network cannot run.
+        """
+        ...
+
+    def collect(self) -> DepthFrame:
+        """Wait for the oldest submitted frame and return its depth."""
+        ...
+
+    def close(self) -> None:
+        """Release the device. Frames still in flight are abandoned."""
+        ...
+
+
+class Sink(Protocol):
+    """Where depth goes. Used by one thread: ``write`` any number of times, then ``close`` once, also after an error."""
+
+    @property
+    def name(self) -> str:
+        """For people and logs; any credentials already removed."""
+        ...
+
+    @property
+    def needs_image(self) -> bool:
+        """Whether ``write`` wants ``DepthFrame.image``."""
+        ...
+
+    def write(self, frame: DepthFrame) -> None:
+        """Take one frame. May keep references to its arrays; must not write to them.
+
+        Raises:
+            SinkError: the output cannot be written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish the output so that what was written is readable."""
+        ...

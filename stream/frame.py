@@ -1,7 +1,7 @@
 """The nouns: a decoded picture, the camera it came from, and the depth computed for it. All frozen, numpy only.
 
-Axes are those of a ROS optical frame: +x right, +y down, +z forward. Pixel ``(u, v)`` covers ``[u, u + 1) × [v, v + 1)``
-in resizing arithmetic and has its centre at integer coordinates in the intrinsics, as in OpenCV and ROS.
+Axes are those of a ROS optical frame: +x right, +y down, +z forward. Pixel centres
+lie at integer coordinates, as in OpenCV and ROS; resizing maps the outer edges of the picture onto each other.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ PIXEL_FORMATS: dict[str, PixelFormat] = {
         PixelFormat("rgb24", (PlaneSpec(3),), is_rgb=True),
     )
 }
-"""The layouts that travel as they were decoded. A source converts anything else to one of these before it hands it on."""
+"""The layouts that travel as they were decoded. A source converts anything else to one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ class Geometry:
 class CameraIntrinsics:
     """A pinhole camera for pictures of ``width`` × ``height`` pixels.
 
-    ``fx``, ``fy`` in pixels; ``cx``, ``cy`` in pixels with pixel centres at integer coordinates. ``distortion`` holds the
-    coefficients of ``distortion_model`` as in ``sensor_msgs/CameraInfo`` (empty: none known).
+    ``fx``, ``fy``, ``cx``, ``cy`` in pixels. ``distortion`` holds the coefficients of ``distortion_model`` as in
+    ``sensor_msgs/CameraInfo`` (empty: none known).
     """
 
     fx: float

@@ -1,0 +1,107 @@
+"""One sink with its queue: the last thread on a frame's way."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from stream.channel import Channel, Policy
+from stream.errors import DepthStreamError
+from stream.frame import DepthFrame
+from stream.ports import Sink
+from stream.stats import SinkStatus
+
+_log = logging.getLogger(__name__)
+
+
+class Feed:
+    """Writes what it is offered to one sink. The sink's failure ends this feed alone.
+
+    Args:
+        sink: where frames go; closed when the feed ends.
+        capacity: frames that may wait.
+        policy: what happens when they are more: ``block`` holds the whole pipeline back, ``newest`` loses the oldest.
+    """
+
+    def __init__(self, sink: Sink, *, capacity: int, policy: Policy) -> None:
+        self._sink = sink
+        self._channel: Channel[DepthFrame] = Channel(capacity=capacity, policy=policy)
+        self._written = 0
+        self._failed_writes = 0
+        self._error: Exception | None = None
+        self._in_sink_since: float | None = None
+        self._done = False
+
+    @property
+    def name(self) -> str:
+        return self._sink.name
+
+    @property
+    def error(self) -> Exception | None:
+        """Why the sink failed, if it did."""
+        return self._error
+
+    @property
+    def done(self) -> bool:
+        """The sink is closed, or was left behind."""
+        return self._done
+
+    @property
+    def stuck_s(self) -> float:
+        """Seconds since the call that the sink is in now began; 0 while it waits for frames."""
+        since = self._in_sink_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def offer(self, frame: DepthFrame) -> None:
+        """Queue ``frame``; one that a full or failed sink cannot take is counted as lost."""
+        self._channel.put(frame)
+
+    def end(self) -> None:
+        """Nothing more will be offered; what is queued is still written."""
+        self._channel.close()
+
+    def run(self) -> None:
+        """The thread's loop."""
+        try:
+            for frame in self._channel:
+                self._write(frame)
+        except Exception as exc:  # noqa: BLE001 (a sink is foreign code: whatever it raises must not reach the others)
+            self._fail(exc)
+        finally:
+            self._channel.cancel()
+            self._close_sink()
+            self._done = True
+
+    def leave_behind(self, error: Exception) -> None:
+        """Report the sink as failed although its thread still hangs in it."""
+        self._fail(error)
+        self._channel.cancel()
+        self._done = True
+
+    def status(self) -> SinkStatus:
+        lost = self._channel.dropped + self._failed_writes * (self._error is not None)
+        return SinkStatus(name=self.name, written=self._written, lost=lost, error=self._error)
+
+    def _write(self, frame: DepthFrame) -> None:
+        self._in_sink_since = time.monotonic()
+        self._failed_writes = 1  # until it has succeeded
+        self._sink.write(frame)
+        self._failed_writes = 0
+        self._written += 1
+        self._in_sink_since = None
+
+    def _close_sink(self) -> None:
+        self._in_sink_since = time.monotonic()
+        try:
+            self._sink.close()
+        except Exception as exc:  # noqa: BLE001 (as above)
+            self._fail(exc)
+
+    def _fail(self, exc: Exception) -> None:
+        if self._error is not None:
+            return
+        self._error = exc
+        ours = isinstance(exc, DepthStreamError)
+        _log.error("sink %s failed: %s", self.name, exc if ours else f"{type(exc).__name__}: {exc}")
+        if not ours:
+            _log.debug("where it failed:", exc_info=exc)

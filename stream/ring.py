@@ -1,0 +1,198 @@
+"""A fixed set of page-locked slots through which decoded frames reach the device.
+
+The producer copies a frame's planes into a slot; the estimator takes the slot, starts its upload and gives it back with
+the event that marks the upload's end. Page-locked memory lets the copy engine read the slot by itself, so the upload
+neither stalls the host nor passes through a second copy. Slots are allocated once and reused, so memory is flat.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from stream.channel import Closed, Policy
+from stream.frame import Frame, Geometry
+from stream.ports import Event
+
+_ALIGNMENT = 256  # planes start on a boundary that suits the copy engine
+
+
+class _Slot:
+    """Memory for one frame. Grows when a larger geometry arrives, which is once per geometry."""
+
+    def __init__(self, *, pinned: bool) -> None:
+        self._pinned = pinned
+        self._geometry: Geometry | None = None
+        self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._planes: tuple[npt.NDArray[np.generic], ...] = ()
+        self.busy_until: Event | None = None
+
+    def fill(self, frame: Frame) -> Frame:
+        """Copy the planes of ``frame`` and return the frame with this slot's planes in their place."""
+        if frame.geometry != self._geometry:
+            self._lay_out(frame.geometry)
+        for mine, theirs in zip(self._planes, frame.planes, strict=True):
+            np.copyto(mine, theirs)
+        return replace(frame, planes=self._planes)
+
+    def _lay_out(self, geometry: Geometry) -> None:
+        shapes, dtype = geometry.plane_shapes, geometry.format.dtype
+        sizes = [math.prod(shape) * dtype.itemsize for shape in shapes]
+        padded = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
+        if sum(padded) > self._buffer.numel():
+            self._buffer = torch.empty(sum(padded), dtype=torch.uint8, pin_memory=self._pinned)
+        planes, start, memory = [], 0, self._buffer.numpy()
+        for shape, size, step in zip(shapes, sizes, padded, strict=True):
+            planes.append(memory[start : start + size].view(dtype).reshape(shape))
+            start += step
+        self._planes, self._geometry = tuple(planes), geometry
+
+    def wait_until_free(self) -> None:
+        """The only wait for the device on the producer's side: the end of the upload that last read this slot."""
+        if self.busy_until is not None:
+            self.busy_until.synchronize()
+            self.busy_until = None
+
+
+class RingLease:
+    """A filled slot in the hands of a reader."""
+
+    def __init__(self, ring: Ring, slot: _Slot, frame: Frame, dropped: int) -> None:
+        self._ring, self._slot = ring, slot
+        self._frame, self._dropped = frame, dropped
+
+    @property
+    def frame(self) -> Frame:
+        return self._frame
+
+    @property
+    def dropped(self) -> int:
+        """Frames dropped before this one, in total."""
+        return self._dropped
+
+    def release(self, *, after: Event | None = None) -> None:
+        """Give the slot back; nobody writes to it before ``after`` has happened."""
+        self._ring._give_back(self._slot, after)
+
+
+class Ring:
+    """Slots, and who holds them: free, being filled, ready, or leased.
+
+    ``block`` keeps every frame in order and makes the producer wait. ``newest`` keeps one ready frame, the latest:
+    whatever it replaces is dropped and counted, and the producer never waits for a reader.
+    Always ``produced == taken + dropped + ready``.
+
+    Args:
+        slots: how many; a reader may hold all but two of them without stalling the producer.
+        policy: ``block`` or ``newest``.
+        pinned: page-locked memory; needs a CUDA device.
+
+    Raises:
+        ValueError: fewer than two slots.
+    """
+
+    def __init__(self, *, slots: int, policy: Policy, pinned: bool = False) -> None:
+        if slots < 2:
+            raise ValueError(f"a ring needs at least two slots, one to fill and one to read, not {slots}")
+        self._policy = policy
+        self._free = deque(_Slot(pinned=pinned) for _ in range(slots))
+        self._ready: deque[tuple[_Slot, Frame]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._produced = self._taken = self._dropped = 0
+
+    @property
+    def produced(self) -> int:
+        """Frames offered by the producer."""
+        return self._produced
+
+    @property
+    def taken(self) -> int:
+        """Frames handed to a reader."""
+        return self._taken
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were offered and will never be taken."""
+        return self._dropped
+
+    def put(self, frame: Frame) -> bool:
+        """Copy ``frame`` into a slot. Returns ``False``, counting it as dropped, where the ring is closed."""
+        with self._changed:
+            self._produced += 1
+            while self._policy == "block" and not self._free and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                self._dropped += 1
+                return False
+            if not self._free:  # newest
+                self._dropped += 1
+                if not self._ready:  # every slot is being read: the incoming frame is the one to lose
+                    return True
+                self._free.append(self._ready.popleft()[0])
+            slot = self._free.popleft()
+        try:  # outside the lock: copying takes time, and so may the end of an upload
+            slot.wait_until_free()
+            filled = slot.fill(frame)
+        except BaseException:
+            with self._changed:
+                self._free.append(slot)
+                self._dropped += 1
+            raise
+        with self._changed:
+            if self._closed:
+                self._free.append(slot)
+                self._dropped += 1
+                return False
+            if self._policy == "newest":
+                self._drop_ready()
+            self._ready.append((slot, filled))
+            self._changed.notify_all()
+            return True
+
+    def take(self, *, wait: bool = True) -> RingLease | None:
+        """The next frame; ``None`` where there is none yet and ``wait`` is false.
+
+        Raises:
+            Closed: there will never be another one.
+        """
+        with self._changed:
+            while not self._ready:
+                if self._closed:
+                    raise Closed
+                if not wait:
+                    return None
+                self._changed.wait()
+            slot, frame = self._ready.popleft()
+            self._taken += 1
+            return RingLease(self, slot, frame, self._dropped)
+
+    def close(self) -> None:
+        """No more frames go in; those inside can still be taken. Closing twice is fine."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """Close, and drop what is ready."""
+        with self._changed:
+            self._closed = True
+            self._drop_ready()
+            self._changed.notify_all()
+
+    def _drop_ready(self) -> None:
+        while self._ready:
+            self._free.append(self._ready.popleft()[0])
+            self._dropped += 1
+
+    def _give_back(self, slot: _Slot, after: Event | None) -> None:
+        with self._changed:
+            slot.busy_until = after
+            self._free.append(slot)
+            self._changed.notify_all()

@@ -1,0 +1,113 @@
+"""What a run measures of itself: rates, latencies, drops, focal length."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.frame import DepthFrame, FocalEstimate
+
+_WINDOW = 512  # recent frames that rates and latency percentiles are taken over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkStatus:
+    """One sink so far. ``lost`` frames were offered and not written; ``error`` is why it stopped, if it did."""
+
+    name: str
+    written: int
+    lost: int
+    error: Exception | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A run so far, or its summary once it has ended.
+
+    Attributes:
+        seconds: since the start.
+        produced: frames decoded.
+        processed: frames that got depth. ``produced == processed + dropped`` once the run has ended.
+        dropped: frames that were decoded and got no depth.
+        retried: processed frames whose first attempt was not finite.
+        invalid: processed frames without any finite depth.
+        fps: processed frames per second, over the last frames while running and over the whole run in a summary.
+        latency_p50_s, latency_p99_s: from capture to depth over the last frames; ``None`` for files.
+        focal: of the last frame.
+        media_time_s: capture time of the last frame, on its own clock.
+        sinks: one entry per sink.
+    """
+
+    seconds: float
+    produced: int
+    processed: int
+    dropped: int
+    retried: int
+    invalid: int
+    fps: float
+    latency_p50_s: float | None
+    latency_p99_s: float | None
+    focal: FocalEstimate | None
+    media_time_s: float | None
+    sinks: tuple[SinkStatus, ...]
+
+
+class Stats:
+    """Counts frames as they come out of the estimator. One thread counts, any thread reads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._ended: float | None = None
+        self._done_at: deque[float] = deque(maxlen=_WINDOW)
+        self._latencies: deque[float] = deque(maxlen=_WINDOW)
+        self._processed = self._retried = self._invalid = 0
+        self._last: tuple[FocalEstimate, float] | None = None
+
+    def count(self, frame: DepthFrame) -> None:
+        """Count a frame that has just got its depth."""
+        now = time.monotonic()
+        with self._lock:
+            self._processed += 1
+            self._retried += frame.retried
+            self._invalid += frame.retried and not bool(np.isfinite(frame.depth).any())
+            self._done_at.append(now)
+            if frame.clock == "host-monotonic":
+                self._latencies.append(now - frame.time_s)
+            self._last = (frame.focal, frame.time_s)
+
+    def end(self) -> None:
+        """Stop the clock: from here on the status is a summary."""
+        with self._lock:
+            self._ended = time.monotonic()
+
+    def status(self, *, produced: int, dropped: int, sinks: tuple[SinkStatus, ...]) -> Status:
+        """The run so far, with what only its queues know."""
+        with self._lock:
+            seconds = (self._ended or time.monotonic()) - self._started
+            p50, p99 = np.percentile(self._latencies, [50, 99]).tolist() if self._latencies else (None, None)
+            return Status(
+                seconds=seconds,
+                produced=produced,
+                processed=self._processed,
+                dropped=dropped if self._ended is None else produced - self._processed,
+                retried=self._retried,
+                invalid=self._invalid,
+                fps=self._rate(seconds),
+                latency_p50_s=p50,
+                latency_p99_s=p99,
+                focal=self._last[0] if self._last else None,
+                media_time_s=self._last[1] if self._last else None,
+                sinks=sinks,
+            )
+
+    def _rate(self, seconds: float) -> float:
+        if self._ended is not None:
+            return self._processed / seconds if seconds > 0 else 0.0
+        times = self._done_at
+        span = times[-1] - times[0] if len(times) > 1 else 0.0
+        return (len(times) - 1) / span if span > 0 else 0.0

@@ -1,0 +1,129 @@
+"""A source and an estimator that do what a test tells them, with frames that can be told apart."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate, Frame, Geometry
+from stream.ports import Lease, SourceInfo
+
+Hook = Callable[[int], None]
+"""Called with a frame's index at the moment it is handled; may sleep, wait or raise."""
+
+
+def nothing(_index: int) -> None:
+    """The hook that does nothing."""
+
+
+Width = Callable[[int], int]
+
+
+def _eight(_index: int) -> int:
+    return 8
+
+
+def make_frame(index: int, *, width: int = 8, height: int = 6, live: bool = False) -> Frame:
+    """A grey frame whose every pixel is ``index % 256``."""
+    return Frame(
+        index=index,
+        pts=index,
+        time_base=Fraction(1, 30),
+        capture_time_ns=time.monotonic_ns() if live else index * 33_333_333,
+        clock="host-monotonic" if live else "media",
+        geometry=Geometry("gray", width, height),
+        planes=(np.full((height, width, 1), index % 256, np.uint8),),
+    )
+
+
+def make_depth_frame(index: int = 0, *, width: int = 8, height: int = 6, value: float = 1.0) -> DepthFrame:
+    """A frame of constant depth."""
+    return to_depth(make_frame(index, width=width, height=height), value)
+
+
+def to_depth(frame: Frame, value: float, dropped: int = 0) -> DepthFrame:
+    return DepthFrame(
+        index=frame.index,
+        pts=frame.pts,
+        time_base=frame.time_base,
+        capture_time_ns=frame.capture_time_ns,
+        clock=frame.clock,
+        depth=np.full((frame.height, frame.width), value, np.float32),
+        camera=CameraIntrinsics.from_focal(frame.width, frame.width, frame.height),
+        focal=FocalEstimate(smoothed_px=frame.width, raw_px=frame.width * 1.1, log_std=0.01, source="estimated"),
+        source_width=frame.width,
+        source_height=frame.height,
+        dropped=dropped,
+        model="double",
+    )
+
+
+class ScriptedSource:
+    """``count`` grey frames. ``hook`` runs before each; ``width`` picks each frame's width."""
+
+    def __init__(
+        self, count: int, *, live: bool = False, hook: Hook = nothing, width: Callable[[int], int] = lambda _: 8
+    ):
+        self.info = SourceInfo(name="scripted", live=live, frame_rate=Fraction(30), frame_count=count)
+        self.closed = 0
+        self._count, self._live, self._hook, self._width = count, live, hook, width
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self._count):
+            self._hook(index)
+            yield make_frame(index, width=self._width(index), live=self._live)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class ScriptedEstimator:
+    """Depth is the frame's grey value, read when it is collected: a slot overwritten too early shows."""
+
+    def __init__(self, *, capacity: int = 2, on_submit: Hook = nothing, on_collect: Hook = nothing):
+        self.capacity = capacity
+        self.closed = 0
+        self._on_submit, self._on_collect = on_submit, on_collect
+        self._leases: deque[Lease] = deque()
+
+    def submit(self, lease: Lease) -> None:
+        assert len(self._leases) < self.capacity
+        self._on_submit(lease.frame.index)
+        self._leases.append(lease)
+
+    def collect(self) -> DepthFrame:
+        lease = self._leases.popleft()
+        self._on_collect(lease.frame.index)
+        values = np.unique(lease.frame.planes[0])
+        assert len(values) == 1, "half of one frame and half of another"
+        depth = to_depth(lease.frame, float(values[0]), lease.dropped)
+        lease.release()
+        return depth
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class ScriptedSink:
+    """Remembers indices and depth values. Written by one thread, read after the run."""
+
+    def __init__(self, *, name: str = "scripted", hook: Hook = nothing, on_close: Callable[[], None] = lambda: None):
+        self.name = name
+        self.needs_image = False
+        self.written: list[int] = []
+        self.values: list[float] = []
+        self.closed = 0
+        self._hook, self._on_close = hook, on_close
+
+    def write(self, frame: DepthFrame) -> None:
+        self._hook(frame.index)
+        self.written.append(frame.index)
+        self.values.append(float(frame.depth[0, 0]))
+
+    def close(self) -> None:
+        self.closed += 1
+        self._on_close()

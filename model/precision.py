@@ -1,0 +1,44 @@
+"""Which number type the network runs in."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+
+from stream.errors import ConfigError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_log = logging.getLogger(__name__)
+
+
+def choose(wanted: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """The type that ``auto`` means on ``device``: bf16 where it is computed in hardware, else fp32.
+
+    bf16 rather than fp16, because it has fp32's range: fp16 activations have overflowed on some GPUs.
+
+    Raises:
+        ConfigError: ``wanted`` cannot run on ``device``.
+    """
+    if wanted != "auto":
+        if wanted == "fp16" and device.type == "cpu":
+            raise ConfigError("fp16 is slower than fp32 on a CPU; choose --precision bf16, fp32 or auto")
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return "bf16" if _cpu_has_bf16() else "fp32"
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether matrix products in bf16 are instructions here, not emulated (which is far slower than fp32)."""
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def wider(precision: Precision) -> Precision | None:
+    """What to fall back to when ``precision`` gives infinities or NaN; ``None``: there is nothing wider."""
+    return None if precision == "fp32" else "fp32"

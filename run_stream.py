@@ -1,0 +1,176 @@
+"""Command line → configs → objects → ``Pipeline.run``: the only place where stages are wired together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Group, Parameter
+from rich.console import Console
+
+from model.estimator import DepthProEstimator, EstimatorConfig, choose_device
+from model.focal import FocalConfig
+from model.intrinsics import CameraConfig, GivenCamera
+from model.weights import load, resolve_auto
+from sinks import open_sink
+from stream.display import Display, log_to, summary
+from stream.errors import ConfigError, DepthStreamError
+from stream.pipeline import Pipeline, PipelineConfig
+from stream.ports import SourceInfo
+from stream.sources import open_source
+
+DONE, FAILED, USAGE, SINK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+_EPILOGUE = """
+Examples:
+
+  python run_stream.py demo
+
+  python run_stream.py walk.mp4 --sink "walk_depth.mp4?view=side-by-side" --sink "walk_mm.mkv?codec=ffv1"
+
+  python run_stream.py webcam:0 --sink zmq+tcp://127.0.0.1:5555 --focal lock
+
+  python run_stream.py rtsp://user:password@camera/stream --fov 70 --output-size 640x360
+
+Exit status: 0 finished, also after Ctrl-C; 1 the run failed; 2 wrong command line; 3 finished, but an output failed;
+130 a second Ctrl-C stopped it at once. https://arxiv.org/abs/2410.02073 describes the network.
+"""
+
+app = App(
+    name="run_stream.py",
+    help="Sharp metric depth from any video or camera.",
+    help_epilogue=_EPILOGUE,
+    version_flags=[],
+)
+_log = logging.getLogger("run_stream")
+
+_NETWORK = Group("Network", sort_key=1)
+_CAMERA = Group("Focal length", sort_key=2)
+_PIPELINE = Group("Pipeline", sort_key=3)
+
+
+@app.default
+def run(
+    source: str,
+    /,
+    *,
+    sink: Annotated[list[str], Parameter(negative="", consume_multiple=False)] = [],  # noqa: B006 (never changed)
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    verbose: Annotated[bool, Parameter(negative="")] = False,
+    model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
+    estimator: Annotated[EstimatorConfig, Parameter(name="*", group=_NETWORK)] = EstimatorConfig(),
+    focal: Annotated[Literal["off", "filter", "lock"], Parameter(group=_CAMERA)] = FocalConfig().mode,
+    camera: Annotated[CameraConfig, Parameter(name="*", group=_CAMERA)] = CameraConfig(),
+    pipeline: Annotated[PipelineConfig, Parameter(name="*", group=_PIPELINE)] = PipelineConfig(),
+) -> int:
+    """Read SOURCE, compute depth, write it to every sink.
+
+    Parameters
+    ----------
+    source
+        A video file, an image, a folder or glob of images, webcam:0, /dev/video0, an rtsp:// or http:// address, or
+        demo: a rendered scene.
+    sink
+        Where depth goes; repeat it for several. A video file (depth.mp4?view=side-by-side), lossless millimetres
+        (depth.mkv?codec=ffv1), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:. Default: a side-by-side video
+        named after the file, or zmq+tcp://127.0.0.1:5555 for a camera.
+    overwrite
+        Replace output files that exist.
+    verbose
+        Log details, and the traceback of an unexpected error.
+    model
+        auto, depth-pro, nano, or the path of a checkpoint. auto: depth-pro on a CUDA device, else nano.
+    focal
+        How estimated focal lengths are steadied. off: each frame's own; filter: smooth, follows zooms; lock: for a
+        fixed lens, frozen once known.
+    """
+    console = Console(stderr=True)
+    log_to(console, verbose=verbose)
+    with ExitStack() as opened:  # closes what is open when something later cannot be opened
+        given = GivenCamera(camera)
+        frames = opened.enter_context(closing(open_source(source)))
+        outputs = sink or [_default_sink(source, frames.info)]
+        sinks = [
+            opened.enter_context(closing(open_sink(uri, overwrite=overwrite or (source == "demo" and not sink))))
+            for uri in outputs
+        ]
+        device = choose_device(estimator.device)
+        name, reason = resolve_auto(cuda_available=device.type == "cuda") if model == "auto" else (model, "")
+        depth = DepthProEstimator(
+            model=load(name),
+            camera=given,
+            focal=FocalConfig(mode=focal),
+            config=estimator,
+            with_image=any(s.needs_image for s in sinks),
+        )
+        opened.callback(depth.close)
+        _log.info("%s → %s in %s on %s%s", frames.info.name, name, depth.precision, depth.device, reason)
+        stages = Pipeline(
+            source=frames, estimator=depth, sinks=sinks, config=pipeline, pinned=depth.device.type == "cuda"
+        )
+        opened.pop_all()  # from here on the pipeline closes them
+    return _watch(stages, frames.info, console)
+
+
+def _default_sink(source: str, info: SourceInfo) -> str:
+    if info.live:
+        return "zmq+tcp://127.0.0.1:5555"
+    stem = Path(source).name if Path(source).is_dir() else Path(source).stem
+    return f"{stem.replace('%', '%25').replace('?', '%3F').replace('*', '')}_depth.mp4?view=side-by-side"
+
+
+def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
+    """Run to the end with signals handled and the status shown."""
+    signals = 0
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        nonlocal signals
+        signals += 1
+        if signals > 1:
+            raise KeyboardInterrupt
+        pipeline.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    pipeline.start()
+    with Display(info, console) as display:
+        while not pipeline.wait(0.1):
+            display.show(pipeline.status())
+    status = pipeline.status()
+    print(summary(status), flush=True)
+    pipeline.result()
+    return SINK_FAILED if any(s.error is not None for s in status.sinks) else DONE
+
+
+def main() -> None:
+    """Entry point: turns errors into one line and an exit status."""
+    verbose = "--verbose" in sys.argv
+    try:
+        status = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except (CycloptsError, ConfigError) as exc:
+        status = _complain(exc, USAGE)
+    except DepthStreamError as exc:
+        status = _complain(exc, FAILED, trace=verbose)
+    except KeyboardInterrupt:
+        print("stopped at once; outputs may be unfinished", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)  # at once means: without waiting for encoders and drivers
+    except Exception as exc:  # noqa: BLE001 (the last line of defence: a person wants a sentence, not a traceback)
+        status = _complain(f"unexpected {type(exc).__name__}: {exc}; run again with --verbose", FAILED, trace=verbose)
+    sys.exit(status)
+
+
+def _complain(error: object, status: int, *, trace: bool = False) -> int:
+    if trace:
+        _log.debug("where it failed:", exc_info=True)
+    print(f"run_stream.py: {' '.join(str(error).split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What a person at the terminal sees of a run: a progress bar for files, a status line for cameras, a summary.
+
+Where standard error is no terminal, a plain line every ten seconds takes their place, so that logs stay readable.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from stream.frame import FocalEstimate
+from stream.ports import SourceInfo
+from stream.stats import SinkStatus, Status
+
+_PLAIN_EVERY_S = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+def log_to(console: Console, *, verbose: bool) -> None:
+    """Send log messages to ``console``: above the bar on a terminal, as plain lines elsewhere."""
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    for chatty in ("matplotlib", "PIL", "httpx", "httpcore", "urllib3", "filelock", "huggingface_hub", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+class Display:
+    """Shows :class:`Status` after :class:`Status` while a run lasts. A context manager."""
+
+    def __init__(self, info: SourceInfo, console: Console) -> None:
+        self._info = info
+        self._console = console
+        self._plain_due = time.monotonic() + _PLAIN_EVERY_S
+        if info.live:
+            columns = [SpinnerColumn(), TextColumn("{task.description}")]
+        else:
+            columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn()]
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("starting", total=info.frame_count)
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, status: Status) -> None:
+        """Bring what is seen up to date."""
+        line = live_line(status) if self._info.live else file_line(status)
+        self._progress.update(self._task, completed=status.processed, description=line)
+        if not self._console.is_terminal and time.monotonic() >= self._plain_due:
+            self._plain_due += _PLAIN_EVERY_S
+            of = f" of {self._info.frame_count}" if self._info.frame_count else ""
+            _log.info("frame %d%s: %s", status.processed, of, line)
+
+
+def file_line(status: Status) -> str:
+    """For a file: rate and focal length."""
+    return " · ".join([f"{status.fps:.1f} frames/s", *_focal(status.focal), *_failures(status)])
+
+
+def live_line(status: Status) -> str:
+    """For a camera: rate, latency, drops, focal length."""
+    parts = [f"{status.fps:.1f} frames/s"]
+    if status.latency_p50_s is not None and status.latency_p99_s is not None:
+        parts.append(f"latency p50 {status.latency_p50_s * 1e3:.0f} ms, p99 {status.latency_p99_s * 1e3:.0f} ms")
+    parts.append(f"{status.dropped} dropped")
+    return " · ".join([*parts, *_focal(status.focal), *_failures(status)])
+
+
+def summary(status: Status) -> str:
+    """Several lines for the end of a run: frames in, out and dropped, rate, each sink with its losses."""
+    lines = [
+        f"{status.produced} frames in, {status.processed} with depth, {status.dropped} dropped; "
+        f"{status.seconds:.1f} s, {status.fps:.2f} frames/s"
+    ]
+    if status.retried or status.invalid:
+        lines.append(f"{status.retried} frames computed again in a wider type, {status.invalid} without any depth")
+    if status.latency_p50_s is not None and status.latency_p99_s is not None:
+        lines.append(f"latency p50 {status.latency_p50_s * 1e3:.0f} ms, p99 {status.latency_p99_s * 1e3:.0f} ms")
+    return "\n".join([*lines, *(_sink_line(sink) for sink in status.sinks)])
+
+
+def _focal(focal: FocalEstimate | None) -> list[str]:
+    if focal is None:
+        return []
+    raw = "" if focal.raw_px is None else f"{focal.raw_px:.0f} → "
+    return [f"focal {raw}{focal.smoothed_px:.0f} px ({focal.source})"]
+
+
+def _failures(status: Status) -> list[str]:
+    failed = [sink.name for sink in status.sinks if sink.error is not None]
+    return [f"FAILED: {', '.join(failed)}"] if failed else []
+
+
+def _sink_line(sink: SinkStatus) -> str:
+    lost = f", {sink.lost} lost" if sink.lost else ""
+    failed = f" - FAILED: {sink.error}" if sink.error is not None else ""
+    return f"{sink.name}: {sink.written} frames{lost}{failed}"

@@ -101,16 +101,21 @@ def run(
             for uri in outputs
         ]
         device = choose_device(estimator.device)
-        name, reason = resolve_auto(cuda_available=device.type == "cuda") if model == "auto" else (model, "")
+        if model == "auto":
+            model, reason = resolve_auto(cuda_available=device.type == "cuda")
+            _log.info("model %s. %s", model, reason)
+        loaded = load(model)
         depth = DepthProEstimator(
-            model=load(name),
+            model=loaded,
             camera=given,
             focal=FocalConfig(mode=focal),
             config=estimator,
             with_image=any(s.needs_image for s in sinks),
         )
         opened.callback(depth.close)
-        _log.info("%s → %s in %s on %s%s", frames.info.name, name, depth.precision, depth.device, reason)
+        if not loaded.trained:
+            _log.warning("%s is untrained: its depth means nothing yet, and every output says so", loaded.name)
+        _log.info("%s: %s in %s on %s", frames.info.name, loaded.name, depth.precision, depth.device)
         stages = Pipeline(
             source=frames, estimator=depth, sinks=sinks, config=pipeline, pinned=depth.device.type == "cuda"
         )

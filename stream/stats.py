@@ -74,7 +74,7 @@ class Stats:
         with self._lock:
             self._processed += 1
             self._retried += frame.retried
-            self._invalid += frame.retried and not bool(np.isfinite(frame.depth).any())
+            self._invalid += bool(np.isnan(frame.depth[0, 0]) and np.isnan(frame.depth).all())
             self._done_at.append(now)
             if frame.clock == "host-monotonic":
                 self._latencies.append(now - frame.time_s)

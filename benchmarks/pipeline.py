@@ -1,0 +1,177 @@
+"""What the pipeline costs: frames per second of the bare network, of the estimator, and of everything together.
+
+::
+
+    python benchmarks/pipeline.py [--source clip.mp4] [--model nano] [--device auto] [--frames 60] [--rounds 5]
+
+In each round, one after the other on the same machine:
+
+- **network**: the network alone on an input that is already on the device;
+- **estimator**: upload, preprocessing, network, focal filter, metres at the frame's size, download;
+- **pipeline**: decoding, ring, estimator and a video sink, all threads running.
+
+Prints medians over the rounds with their spread, and ratios. Absolute figures on a CPU say little: compare ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from model.estimator import DepthProEstimator, EstimatorConfig
+from model.weights import load
+from sinks import open_sink
+from stream.channel import Closed
+from stream.frame import Frame
+from stream.pipeline import Pipeline
+from stream.ports import Source, SourceInfo
+from stream.ring import Ring
+from stream.sources import open_source
+
+
+class Looped:
+    """The first ``count`` frames of a clip, started again from the beginning where it is shorter."""
+
+    def __init__(self, uri: str, count: int) -> None:
+        self._uri, self._count = uri, count
+        self._source: Source = open_source(uri)
+        self.info = SourceInfo(name=uri, live=False, frame_rate=self._source.info.frame_rate, frame_count=count)
+
+    def __iter__(self) -> Iterator[Frame]:
+        done = 0
+        while done < self._count:
+            for frame in islice(self._source, self._count - done):
+                done += 1
+                yield frame
+            self._source.close()
+            self._source = open_source(self._uri)
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def network_rate(estimator: DepthProEstimator, size: int, frames: int) -> float:
+    """Frames per second of the network alone."""
+    network = estimator._network(estimator.precision)
+    x = (torch.rand(1, 3, size, size) * 2 - 1).to(estimator.device)
+    with torch.inference_mode():
+        network(x)
+        wait(estimator)
+        start = time.perf_counter()
+        for _ in range(frames):
+            network(x)
+        wait(estimator)
+    return frames / (time.perf_counter() - start)
+
+
+def estimator_rate(estimator: DepthProEstimator, decoded: list[Frame], frames: int) -> float:
+    """Frames per second of the inference stage, fed with frames that are already decoded."""
+    ring = Ring(slots=len(decoded) + 1, policy="block", pinned=estimator.device.type == "cuda")
+    start, in_flight = time.perf_counter(), 0
+    for frame in islice(cycle(decoded), frames):
+        ring.put(frame)
+        lease = ring.take()
+        assert lease is not None
+        if in_flight == estimator.capacity:
+            estimator.collect()
+            in_flight -= 1
+        estimator.submit(lease)
+        in_flight += 1
+    for _ in range(in_flight):
+        estimator.collect()
+    return frames / (time.perf_counter() - start)
+
+
+def pipeline_rate(make: Callable[[], DepthProEstimator], uri: str, frames: int, folder: Path) -> float:
+    """Frames per second of a whole run into a video, start and end included except for loading the network."""
+    estimator = make()
+    sink = open_sink(str(folder / "depth.mp4"), overwrite=True)
+    pinned = estimator.device.type == "cuda"
+    return Pipeline(source=Looped(uri, frames), estimator=estimator, sinks=[sink], pinned=pinned).run().fps
+
+
+def wait(estimator: DepthProEstimator) -> None:
+    if estimator.device.type == "cuda":
+        torch.cuda.synchronize(estimator.device)
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def main(
+    *,
+    source: str = "demo",
+    model: str = "nano",
+    device: str = "auto",
+    precision: Annotated[str, cyclopts.Parameter(help="auto, fp32, bf16 or fp16")] = "auto",
+    frames: int = 60,
+    rounds: int = 5,
+    json_to: Path | None = None,
+) -> None:
+    """Measure and print one table; with --json-to, write it as JSON too."""
+    console = Console()
+    loaded = load(model)
+    config = EstimatorConfig(device=device, precision=precision)  # type: ignore[arg-type]
+
+    def make() -> DepthProEstimator:
+        return DepthProEstimator(model=loaded, config=config)
+
+    estimator = make()
+    ring = Ring(slots=9, policy="block")
+    with closing(Looped(source, 8)) as clip:
+        for frame in clip:
+            ring.put(frame)
+    ring.close()
+    decoded = []
+    while True:
+        try:
+            lease = ring.take()
+        except Closed:
+            break
+        assert lease is not None
+        decoded.append(lease.frame)
+
+    rates: dict[str, list[float]] = {"network": [], "estimator": [], "pipeline": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds):
+            rates["network"].append(network_rate(estimator, loaded.config.input_size, frames))
+            rates["estimator"].append(estimator_rate(estimator, decoded, frames))
+            rates["pipeline"].append(pipeline_rate(make, source, frames, Path(folder)))
+            latest = ", ".join(f"{stage} {values[-1]:.1f}/s" for stage, values in rates.items())
+            console.print(f"round {number + 1} of {rounds}: {latest}")
+
+    name = device_name(estimator.device)
+    size = f"{decoded[0].width}x{decoded[0].height}"
+    what = f"{model}, {estimator.precision}, {size} on {name}"
+    table = Table(title=f"{what}: median of {rounds} rounds, {frames} frames each")
+    for heading in ("stage", "frames/s", "lowest - highest", "share of the bare network"):
+        table.add_column(heading)
+    bare = statistics.median(rates["network"])
+    ratios = {k: statistics.median(v) / bare for k, v in rates.items()}
+    for stage, values in rates.items():
+        spread = f"{min(values):.2f} - {max(values):.2f}"
+        table.add_row(stage, f"{statistics.median(values):.2f}", spread, f"{ratios[stage]:.3f}")
+    console.print(table)
+    if json_to is not None:
+        result = {"device": name, "model": model, "precision": estimator.precision, "frame": size, "rates": rates}
+        json_to.write_text(json.dumps({**result, "ratios": ratios}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)

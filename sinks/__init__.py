@@ -1,0 +1,92 @@
+"""Where depth goes. :func:`open_sink` makes a sink from a word on the command line; each is also a class to construct.
+
+=====================  ==========================================================================
+``depth.mp4``          a video to look at, :class:`sinks.video.VideoSink`
+``depth.mkv?codec=…``  with ``codec=ffv1``, lossless depth in millimetres
+``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.ZmqSink`; ``zmq+ipc://…`` too
+``null:``              counted and dropped, :class:`sinks.null.NullSink`
+``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
+=====================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sinks.memory import MemorySink
+from sinks.null import NullSink
+from sinks.uri import SinkUri, parse_options, parse_uri, suggest
+from stream.errors import ConfigError
+from stream.ports import Sink
+
+__all__ = ["MemorySink", "NullSink", "open_sink"]
+
+
+def open_sink(uri: str, *, overwrite: bool = False) -> Sink:
+    """Make the sink that ``uri`` names: ``[scheme:]target[?option=value&…]``.
+
+    Args:
+        uri: a file name, or one of the schemes above. Percent-encoding is decoded; ``?`` in a file name is ``%3F``.
+        overwrite: whether a file that is already there may be replaced.
+
+    Raises:
+        ConfigError: a scheme, option or value that is not known.
+        SinkError: the output cannot be created.
+    """
+    parsed = parse_uri(uri)
+    factory = _FACTORIES.get(parsed.scheme)
+    if factory is None:
+        known = [scheme for scheme in _FACTORIES if scheme]
+        raise ConfigError(
+            f"{parsed.text}: unknown kind of output {parsed.scheme!r}{suggest(parsed.scheme, known)}; allowed: "
+            f"a file name, {', '.join(s + ':' for s in known)} (a file with a colon in its name: ./{parsed.text})"
+        )
+    return factory(parsed, overwrite)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NoOptions:
+    """A sink without options refuses all of them."""
+
+
+# Factories import what they need when they are called: a run without video output does not load FFmpeg for it.
+
+
+def _video(uri: SinkUri, overwrite: bool) -> Sink:
+    from sinks.video import VideoOptions, VideoSink
+
+    if not uri.target:
+        raise ConfigError(f"{uri.text!r} names no file; write for example depth.mp4")
+    options = parse_options(uri, VideoOptions)
+    return VideoSink(uri.target, options, overwrite=overwrite)
+
+
+def _file(uri: SinkUri, overwrite: bool) -> Sink:
+    return _video(uri.with_local_path(), overwrite)
+
+
+def _zmq(uri: SinkUri, _overwrite: bool) -> Sink:
+    from sinks.zeromq import ZmqOptions, ZmqSink
+
+    return ZmqSink(f"{uri.scheme.removeprefix('zmq+')}:{uri.target}", parse_options(uri, ZmqOptions))
+
+
+def _null(uri: SinkUri, _overwrite: bool) -> Sink:
+    parse_options(uri.without_target(), _NoOptions)
+    return NullSink()
+
+
+def _memory(uri: SinkUri, _overwrite: bool) -> Sink:
+    parse_options(uri.without_target(), _NoOptions)
+    return MemorySink()
+
+
+_FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
+    "": _video,
+    "file": _file,
+    "zmq+tcp": _zmq,
+    "zmq+ipc": _zmq,
+    "null": _null,
+    "memory": _memory,
+}

@@ -1,0 +1,52 @@
+"""What is known about a frame besides its pixels, as strict JSON. Every sink that writes it writes the same."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from stream.frame import DepthFrame
+
+
+def describe(frame: DepthFrame) -> dict[str, object]:
+    """The fields of ``frame`` other than its arrays, ready for JSON.
+
+    Times keep the source's exact numbers: ``pts`` in units of ``time_base`` = [numerator, denominator] seconds. ``K``
+    is row-major, for the depth as it is sized here; ``focal`` is in pixels of the source picture. A number that is not
+    finite becomes ``null``.
+    """
+    focal = frame.focal
+    return {
+        "index": frame.index,
+        "pts": frame.pts,
+        "time_base": [frame.time_base.numerator, frame.time_base.denominator],
+        "capture_time_ns": frame.capture_time_ns,
+        "clock": frame.clock,
+        "width": frame.width,
+        "height": frame.height,
+        "K": [_finite(v) for v in frame.camera.matrix.ravel().tolist()],
+        "distortion_model": frame.camera.distortion_model,
+        "D": [_finite(v) for v in frame.camera.distortion],
+        "source_width": frame.source_width,
+        "source_height": frame.source_height,
+        "focal": {
+            "smoothed_px": _finite(focal.smoothed_px),
+            "raw_px": _finite(focal.raw_px),
+            "log_std": _finite(focal.log_std),
+            "source": focal.source,
+        },
+        "scene_cut": frame.scene_cut,
+        "model": frame.model,
+        "precision": frame.precision,
+        "retried": frame.retried,
+        "dropped": frame.dropped,
+    }
+
+
+def to_json(record: dict[str, object]) -> bytes:
+    """Compact UTF-8 on one line. NaN and infinity, which are not JSON, are refused."""
+    return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,219 @@
+"""Depth as a video: colours to look at, or lossless millimetres to compute with. Only here is video opened to write."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+from av.codec.codec import UnknownCodecError
+from av.stream import Stream
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+from sinks.colormap import ColormapName, DepthColormap, Scale
+from sinks.containers import ENCODERS, CodecName, Container, choose_container
+from sinks.millimetres import Millimetres
+from sinks.preview import Preview, View
+from sinks.record import describe, to_json
+from sinks.target import check_target
+from sinks.timeline import Timeline, choose_tick
+from stream.errors import ConfigError, SinkError
+from stream.frame import DepthFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoOptions:
+    """How depth becomes a video.
+
+    Attributes:
+        view: depth alone, or the source picture with depth to its right.
+        min, max: metres at the ends of the colour map, the same in every frame.
+        scale: colours spaced evenly in log depth, inverse depth or depth.
+        colormap: OpenCV's name of the colours; near is its high end.
+        legend: draw the scale of metres into the picture.
+        codec: ``auto`` is h264, in WebM vp9. ``ffv1`` keeps depth itself, lossless: 16-bit millimetres in Matroska, 0
+            no estimate, 65535 beyond range, and a subtitle track with each frame's focal length and exact time as JSON.
+        crf: quality of h264 and vp9, 0 the best and largest … 51.
+    """
+
+    view: View = "depth"
+    min: float = 0.5
+    max: float = 50.0
+    scale: Scale = "log"
+    colormap: ColormapName = "turbo"
+    legend: bool = True
+    codec: CodecName = "auto"
+    crf: int = 20
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crf <= 51:
+            raise ConfigError(f"crf must be from 0 (best) to 51, not {self.crf}")
+        self.make_colormap()  # refuses a range that cannot be
+        changed = [f.name for f in fields(self) if f.name != "codec" and getattr(self, f.name) != f.default]
+        if self.codec == "ffv1" and changed:
+            raise ConfigError(
+                f"codec=ffv1 stores depth itself, without colours or loss; leave out {', '.join(changed)}"
+            )
+
+    def make_colormap(self) -> DepthColormap:
+        return DepthColormap(min_m=self.min, max_m=self.max, scale=self.scale, name=self.colormap)
+
+
+class VideoSink:
+    """Writes depth to a video file, which is created with the first frame.
+
+    Args:
+        path: where to; its ending (.mp4, .m4v, .mov, .mkv, .webm) chooses the container.
+        options: how.
+        overwrite: replace a file that is already there.
+
+    Raises:
+        ConfigError: a container that is not known or cannot hold the codec.
+        SinkError: the file exists, or cannot be created there.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], options: VideoOptions | None = None, *, overwrite: bool = False
+    ) -> None:
+        self._path = Path(path).absolute()  # absolute: FFmpeg would take the first part of "a:b.mp4" for a protocol
+        self._options = options or VideoOptions()
+        self._container, self._codec = choose_container(self._path, self._options.codec)
+        check_target(self._path, overwrite=overwrite)
+        self._overwrite = overwrite
+        self._file: _VideoFile | None = None
+        self._failed = False
+
+    @property
+    def name(self) -> str:
+        return str(self._path)
+
+    @property
+    def needs_image(self) -> bool:
+        return self._options.view == "side-by-side"
+
+    def write(self, frame: DepthFrame) -> None:
+        """Encode one frame.
+
+        Raises:
+            SinkError: the file cannot be written, a lossless video would have to change its size, or an earlier frame
+                failed.
+        """
+        if self._failed:
+            raise SinkError(f"cannot write {self._path}: an earlier frame failed")
+        try:
+            with _as_sink_error(self._path):
+                if self._file is None:
+                    self._file = self._create(frame)
+                self._file.write(frame)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def close(self) -> None:
+        """Finish the file. Without a frame there is none; after an error, what was written stays.
+
+        Raises:
+            SinkError: the end of the file cannot be written, and no error was raised before.
+        """
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with suppress(SinkError) if self._failed else nullcontext(), _as_sink_error(self._path):
+            file.finish()
+
+    def _create(self, frame: DepthFrame) -> _VideoFile:
+        picture: Millimetres | Preview
+        if self._codec == "ffv1":
+            picture = Millimetres(frame)
+        else:
+            o = self._options
+            picture = Preview(frame, colormap=o.make_colormap(), view=o.view, legend=o.legend)
+        tick = self._container.tick or choose_tick(frame)
+        if not self._overwrite:
+            self._path.open("xb").close()  # fails where another sink has taken the name meanwhile
+        try:
+            return _VideoFile(self._path, self._container, self._codec, picture, crf=self._options.crf, tick=tick)
+        except BaseException:
+            if not self._overwrite and self._path.stat().st_size == 0:
+                self._path.unlink()
+            raise
+
+
+class _VideoFile:
+    """An open container with one video stream and, where depth is lossless, one of JSON about each frame."""
+
+    def __init__(
+        self, path: Path, container: Container, codec: str, picture: Millimetres | Preview, *, crf: int, tick: Fraction
+    ) -> None:
+        encoder, options = ENCODERS[codec]
+        if codec != "ffv1":
+            options = {**options, "crf": str(crf)}
+        self._picture = picture
+        self._timeline = Timeline(tick)
+        muxing = dict(container.options)
+        if container.tick is None:  # MP4 notes the time of the first frame in units of its own, else milliseconds
+            muxing["movie_timescale"] = str(tick.denominator)
+        self._output = av.open(str(path), "w", format=container.muxer, container_options=muxing)
+        self._output.metadata.update(picture.tags)
+        # The rate given here goes into the container, and 1000 keeps Matroska from promising a fixed one.
+        self._video = cast(VideoStream, self._output.add_stream(encoder, rate=1000, options=options))
+        context = self._video.codec_context
+        context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.pixel_format
+        context.framerate, context.time_base = Fraction(30), tick
+        context.thread_count = min(4, os.cpu_count() or 1)
+        if codec != "ffv1":
+            context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
+        self._cues = self._add_cues() if codec == "ffv1" else None
+        self._output.start_encoding()
+
+    def write(self, frame: DepthFrame) -> None:
+        picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)
+        picture.pts, picture.time_base = self._timeline.place(frame), self._timeline.tick
+        if self._cues is not None:
+            cue = av.Packet(to_json(describe(frame)))
+            cue.stream, cue.time_base = self._cues, self._timeline.tick
+            cue.pts = cue.dts = picture.pts
+            cue.duration = 1
+            self._output.mux(cue)
+        self._output.mux(self._video.encode(picture))
+
+    def finish(self) -> None:
+        try:
+            self._output.mux(self._video.encode(None))
+        finally:
+            self._output.close()
+
+    def _add_cues(self) -> Stream:
+        # Tags are written before the frames are known, so what belongs to a frame is a subtitle of its own: seekable,
+        # and shown by ffprobe. PyAV has no encoder for text, hence a stream copied from an empty SubRip file.
+        with av.open(io.BytesIO(b"1\n00:00:00,000 --> 00:00:01,000\n{}\n\n"), format="srt") as template:
+            cues = self._output.add_stream_from_template(template.streams.subtitles[0])
+        cues.metadata["title"] = "one JSON object per frame: focal length, camera, exact time"
+        return cues
+
+
+_REASONS = {
+    errno.ENOSPC: "disk full; what was written so far is kept",
+    errno.EDQUOT: "disk full (quota); what was written so far is kept",
+    errno.EFBIG: "the file has become too large for this file system; what was written so far is kept",
+}
+
+
+@contextmanager
+def _as_sink_error(path: Path) -> Iterator[None]:
+    """FFmpeg's, PyAV's and the system's errors become ours here and nowhere else."""
+    try:
+        yield
+    except FileExistsError as exc:
+        raise SinkError(f"{path} exists; choose another name or pass --overwrite") from exc
+    except (av.FFmpegError, OSError, UnknownCodecError) as exc:
+        reason = _REASONS.get(getattr(exc, "errno", None) or 0) or getattr(exc, "strerror", None) or exc
+        raise SinkError(f"cannot write {path}: {reason}") from exc

@@ -1,0 +1,64 @@
+"""Where FFmpeg's errors become ours: one line saying what was given, what is wrong and what to do."""
+
+from __future__ import annotations
+
+import av
+
+from stream.errors import SourceError
+from stream.sources.address import Address
+
+# First match wins: subclasses stand before their bases.
+_CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (av.error.HTTPUnauthorizedError, "the server wants a user name and password (401); check the ones in the address"),
+    (av.error.HTTPForbiddenError, "the server forbids access (403); check the account's rights"),
+    (av.error.HTTPNotFoundError, "the server has no such stream or file (404); check the path in the address"),
+    (av.error.HTTPError, "the server failed (5xx); try again later"),
+    (av.error.HTTPClientError, "the server refuses the request (4xx); check the address"),
+    (av.error.ConnectionRefusedError, "connection refused; check host, port and that the server or camera is running"),
+    (
+        (av.error.ConnectionResetError, av.error.ConnectionAbortedError, av.error.BrokenPipeError),
+        "the connection was lost; check the network and the camera",
+    ),
+    ((av.error.TimeoutError, av.error.ExitError), "no data in time; check the network or raise the timeout"),
+    (av.error.PermissionError, "permission denied; check its access rights"),
+    (av.error.ProtocolNotFoundError, "this FFmpeg build does not speak the protocol; install PyAV from its wheels"),
+    (av.error.DemuxerNotFoundError, "this FFmpeg build cannot read the device; install PyAV from its wheels"),
+    (av.error.PatchWelcomeError, "FFmpeg does not support this variant of the format; convert the file first"),
+)
+
+
+def source_error(exc: av.FFmpegError, address: Address) -> SourceError:
+    """The error to raise for ``exc``; use as ``raise source_error(exc, address) from exc``.
+
+    Also takes the address out of ``exc``, whose text would show its credentials in a traceback.
+    """
+    strerror = exc.args[1] if len(exc.args) > 1 else type(exc).__name__
+    exc.args = (*exc.args[:1], strerror, address.name)
+    return SourceError(f"{address.name}: {_cause(exc, address) or strerror}")
+
+
+def _cause(exc: av.FFmpegError, address: Address) -> str | None:
+    if isinstance(exc, av.error.FileNotFoundError):
+        camera = address.format is not None
+        return "no such camera; check the number and its cable" if camera else "no such file; check the path"
+    if isinstance(exc, av.error.InvalidDataError):
+        return _why_invalid(address)
+    for kinds, text in _CAUSES:
+        if isinstance(exc, kinds):
+            return text
+    if isinstance(exc, OSError):
+        return f"{exc.strerror}; check " + ("host name and network" if address.network else "the device or disk")
+    return None
+
+
+def _why_invalid(address: Address) -> str:
+    advice = "give a video, a picture, a folder of pictures or a camera"
+    if not address.target.startswith("file:"):
+        return f"not a video FFmpeg can read; {advice}"
+    with open(address.target.removeprefix("file:"), "rb") as file:  # noqa: PTH123 - FFmpeg's spelling, not a path of ours
+        head = file.read(12)
+    if not head:
+        return f"the file is empty; {advice}"
+    if head[4:8] == b"ftyp":
+        return "an MP4 without its index: the recording or copy was cut short; make or copy the file again"
+    return f"not a video or picture FFmpeg can read; {advice}"

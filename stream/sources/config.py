@@ -1,0 +1,49 @@
+"""What can be chosen about a source; the one place its defaults live."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from stream.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """Options of :func:`stream.sources.open_source`.
+
+    Attributes:
+        open_timeout_s: seconds a camera or server may take to answer and describe its video.
+        read_timeout_s: seconds without data after which a camera or server counts as gone.
+        rtsp_transport: ``tcp`` loses nothing; ``udp`` trades torn pictures for a little latency.
+        image_rate: pictures per second that a folder of images stands for.
+        camera_size: width and height in pixels asked of a webcam; ``None`` leaves the choice to its driver.
+        camera_rate: pictures per second asked of a webcam; ``None`` leaves the choice to its driver.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 10.0
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    image_rate: float = 25.0
+    camera_size: tuple[int, int] | None = None
+    camera_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("open_timeout_s", "read_timeout_s", "image_rate", "camera_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be a positive number, not {value}")
+        if self.rtsp_transport not in ("tcp", "udp"):
+            raise ConfigError(f"rtsp_transport must be tcp or udp, not {self.rtsp_transport!r}")
+        if self.camera_size is not None and min(self.camera_size) < 1:
+            raise ConfigError(f"camera_size must be a positive width and height, not {self.camera_size}")
+
+    @property
+    def image_rate_exact(self) -> Fraction:
+        """``image_rate`` as a fraction a container can hold: 29.97 becomes 2997/100."""
+        return Fraction(self.image_rate).limit_denominator(1001)

@@ -1,0 +1,111 @@
+"""From FFmpeg's frames to planes: views of the decoder's memory wherever the layout is one of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
+
+from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, Geometry
+
+# AVColorSpace (ITU-T H.273 MatrixCoefficients). FCC and the two 601s differ by less than a code value; SMPTE 240M is
+# nearest to 709. Whatever is missing here is guessed from the size, as players do.
+_COLOR_SPACES: dict[int, ColorSpace] = {
+    1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020",
+}  # fmt: skip
+_COLOR_RANGES: dict[int, ColorRange] = {1: "limited", 2: "full"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What of a decoded frame does not depend on where it came from; fields as in :class:`stream.frame.Frame`."""
+
+    geometry: Geometry
+    planes: tuple[npt.NDArray[np.generic], ...]
+    color_space: ColorSpace
+    color_range: ColorRange
+    rotation: Literal[0, 90, 180, 270]
+
+
+class Unpacker:
+    """Turns frames into pictures. Keeps one converter, which is set up once per layout instead of once per frame."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def unpack(self, frame: av.VideoFrame) -> Picture:
+        """``frame`` in one of :data:`stream.frame.PIXEL_FORMATS`; the planes keep the frame's memory alive.
+
+        Raises:
+            av.FFmpegError: the layout cannot be converted.
+        """
+        color_space, color_range = _color_space(frame), _color_range(frame)
+        # A yuvj format is the same memory as its yuv sibling with full range said in the name.
+        name = frame.format.name.replace("yuvj", "yuv")
+        if name not in PIXEL_FORMATS or any(p.line_size < 0 for p in frame.planes):
+            name = nearest_format(frame.format)
+            code = 2 if color_range == "full" else 1  # same on both sides, or swscale would rescale the values
+            frame = self._reformatter.reformat(frame, format=name, src_color_range=code, dst_color_range=code)
+        geometry = Geometry(name, frame.width, frame.height)
+        return Picture(geometry, _plane_views(frame, geometry), color_space, color_range, _rotation(frame))
+
+
+def nearest_format(fmt: av.VideoFormat) -> str:
+    """The member of :data:`stream.frame.PIXEL_FORMATS` that loses least of ``fmt``: never less chroma resolution than
+    4:2:0 sampling leaves, 10 bits for anything deeper than 8, alpha dropped."""
+    if fmt.name in PIXEL_FORMATS:
+        return fmt.name
+    if fmt.is_rgb or fmt.has_palette or fmt.name.startswith("xyz"):
+        return "rgb24"
+    colors = [c for c in fmt.components if not c.is_alpha]
+    if len(colors) < 3:
+        return "gray"
+    deep = max(c.bits for c in colors) > 8
+    halved_x, halved_y = fmt.chroma_width(16) < 16, fmt.chroma_height(16) < 16
+    if fmt.name.startswith(("p010", "p016")):  # p012 goes planar: swscale 9 spoils its last columns at odd widths
+        return "p010le"
+    sampling = "420" if halved_x and halved_y else "422" if halved_x else "444"
+    return f"yuv{sampling}p" + ("10le" if deep else "")
+
+
+def mirrored(picture: Picture, rotation: Literal[0, 90, 180, 270]) -> Picture:
+    """``picture`` flipped left to right (copied), to be turned by ``rotation`` afterwards.
+
+    Chroma of odd widths ends up one luma pixel off, which no one will see.
+    """
+    planes = tuple(np.ascontiguousarray(p[:, ::-1]) for p in picture.planes)
+    return Picture(picture.geometry, planes, picture.color_space, picture.color_range, rotation)
+
+
+def _plane_views(frame: av.VideoFrame, geometry: Geometry) -> tuple[npt.NDArray[np.generic], ...]:
+    dtype = geometry.format.dtype
+    size = dtype.itemsize
+    return tuple(
+        # line_size includes the decoder's padding at the end of each row; the stride steps over it.
+        np.ndarray(shape, dtype, buffer=cast(Any, plane), strides=(plane.line_size, shape[2] * size, size))
+        for plane, shape in zip(frame.planes, geometry.plane_shapes, strict=True)
+    )
+
+
+def _color_space(frame: av.VideoFrame) -> ColorSpace:
+    guess: ColorSpace = "bt709" if frame.height >= 720 or frame.width >= 1280 else "bt601"
+    return _COLOR_SPACES.get(int(frame.colorspace), guess)
+
+
+def _color_range(frame: av.VideoFrame) -> ColorRange:
+    fmt = frame.format
+    if fmt.is_rgb or fmt.has_palette or fmt.name.startswith("yuvj"):
+        return "full"
+    # Untagged Y′CbCr is limited (H.264 E.2.1); untagged gray comes from stills and lossless codecs and is full.
+    color = sum(not c.is_alpha for c in fmt.components) >= 3
+    return _COLOR_RANGES.get(int(frame.color_range), "limited" if color else "full")
+
+
+def _rotation(frame: av.VideoFrame) -> Literal[0, 90, 180, 270]:
+    # FFmpeg's angle is counter-clockwise and says what to do to the picture, as ours does; it runs from -180 to 180.
+    # (Not frame.side_data: PyAV raises there for side data it has no name for, EXIF among them.)
+    return cast(Literal[0, 90, 180, 270], round(frame.rotation / 90) * 90 % 360)

@@ -6,10 +6,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -23,7 +24,7 @@ from stream.display import Display, log_to, summary
 from stream.errors import ConfigError, DepthStreamError
 from stream.pipeline import Pipeline, PipelineConfig
 from stream.ports import SourceInfo
-from stream.sources import open_source
+from stream.sources import SourceConfig, open_source
 
 DONE, FAILED, USAGE, SINK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -47,12 +48,14 @@ app = App(
     help="Sharp metric depth from any video or camera.",
     help_epilogue=_EPILOGUE,
     version_flags=[],
+    suppress_keyboard_interrupt=False,
 )
 _log = logging.getLogger("run_stream")
 
 _NETWORK = Group("Network", sort_key=1)
 _CAMERA = Group("Focal length", sort_key=2)
-_PIPELINE = Group("Pipeline", sort_key=3)
+_SOURCE = Group("Source", sort_key=3)
+_PIPELINE = Group("Pipeline", sort_key=4)
 
 
 @app.default
@@ -63,6 +66,7 @@ def run(
     sink: Annotated[list[str], Parameter(negative="", consume_multiple=False)] = [],  # noqa: B006 (never changed)
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     verbose: Annotated[bool, Parameter(negative="")] = False,
+    reading: Annotated[SourceConfig, Parameter(name="*", group=_SOURCE)] = SourceConfig(),
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
     estimator: Annotated[EstimatorConfig, Parameter(name="*", group=_NETWORK)] = EstimatorConfig(),
     focal: Annotated[Literal["off", "filter", "lock"], Parameter(group=_CAMERA)] = FocalConfig().mode,
@@ -94,12 +98,11 @@ def run(
     log_to(console, verbose=verbose)
     with ExitStack() as opened:  # closes what is open when something later cannot be opened
         given = GivenCamera(camera)
-        frames = opened.enter_context(closing(open_source(source)))
-        outputs = sink or [_default_sink(source, frames.info)]
-        sinks = [
-            opened.enter_context(closing(open_sink(uri, overwrite=overwrite or (source == "demo" and not sink))))
-            for uri in outputs
-        ]
+        frames = opened.enter_context(closing(open_source(source, config=reading)))
+        overwrite |= source == "demo" and not sink  # the demo's video is its own
+        uris = sink or [_default_sink(source, frames.info)]
+        sinks = [opened.enter_context(closing(open_sink(uri, overwrite=overwrite))) for uri in uris]
+        _refuse_clashes(source, [s.name for s in sinks])
         device = choose_device(estimator.device)
         if model == "auto":
             model, reason = resolve_auto(cuda_available=device.type == "cuda")
@@ -130,6 +133,15 @@ def _default_sink(source: str, info: SourceInfo) -> str:
     return f"{stem.replace('%', '%25').replace('?', '%3F').replace('*', '')}_depth.mp4?view=side-by-side"
 
 
+def _refuse_clashes(source: str, outputs: list[str]) -> None:
+    """Two outputs in one place, or an output on top of the input, would destroy each other."""
+    for i, output in enumerate(outputs):
+        if output in outputs[:i]:
+            raise ConfigError(f"{output} is named twice as an output; give each output a name of its own")
+        if Path(source).exists() and Path(output).exists() and Path(source).samefile(output):
+            raise ConfigError(f"{output} is the input; give the output another name")
+
+
 def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
     """Run to the end with signals handled and the status shown."""
     signals = 0
@@ -139,14 +151,18 @@ def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
         signals += 1
         if signals > 1:
             raise KeyboardInterrupt
+        _log.info("stopping: finishing the outputs; once more to stop at once")
         pipeline.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    pipeline.start()
-    with Display(info, console) as display:
-        while not pipeline.wait(0.1):
-            display.show(pipeline.status())
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        pipeline.start()
+        with Display(info, console) as display:
+            while not pipeline.wait(0.1):
+                display.show(pipeline.status())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     status = pipeline.status()
     print(summary(status), flush=True)
     pipeline.result()
@@ -157,16 +173,25 @@ def main() -> None:
     """Entry point: turns errors into one line and an exit status."""
     verbose = "--verbose" in sys.argv
     try:
-        status = app(exit_on_error=False, print_error=False, result_action="return_value")
+        status = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, ConfigError) as exc:
         status = _complain(exc, USAGE)
     except DepthStreamError as exc:
         status = _complain(exc, FAILED, trace=verbose)
     except KeyboardInterrupt:
-        print("stopped at once; outputs may be unfinished", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)  # at once means: without waiting for encoders and drivers
+        print("stopped at once; outputs may be unfinished", file=sys.stderr)
+        status = INTERRUPTED
     except Exception as exc:  # noqa: BLE001 (the last line of defence: a person wants a sentence, not a traceback)
         status = _complain(f"unexpected {type(exc).__name__}: {exc}; run again with --verbose", FAILED, trace=verbose)
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    if threading.active_count() > 1:
+        # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 

@@ -40,7 +40,7 @@ def resolve_auto(*, cuda_available: bool) -> tuple[str, str]:
     """The preset that ``auto`` means on this machine, and a sentence why."""
     if cuda_available:
         return "depth-pro", "A CUDA device is present."
-    return "nano", "There is no CUDA device, and without one depth-pro takes minutes a frame."
+    return "nano", "There is no CUDA device, and without one depth-pro takes tens of seconds a frame or more."
 
 
 def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:

@@ -24,7 +24,7 @@ class Container:
 
 # Whatever a killed process leaves is readable up to its last second: MP4 is written in fragments that finishing turns
 # into one plain index (delay_moov: without it the time of the first frame is lost), Matroska in short clusters.
-# (PyAV 18) loses short MP4 files whole with these two flags together: do not require less.
+# FFmpeg before 8.1 (PyAV 18) loses short MP4 files whole with these two flags together: do not require less.
 _FRAGMENTS = {
     "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov",
     "frag_duration": "1000000",
@@ -42,9 +42,10 @@ _CONTAINERS = {
 }
 
 # No frames coded out of order (bf=0, lag 0): decoding time is presentation time, so a file cut off anywhere keeps its
-# timing. A short look-ahead: few frames are still in the encoder when the process dies.
+# timing. A short look-ahead: few frames are still in the encoder when the process dies. "fps" is only what x264 picks
+# the level from, which would be one for a frame per tick otherwise.
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    "h264": ("libx264", {"preset": "veryfast", "bf": "0", "rc-lookahead": "10"}),
+    "h264": ("libx264", {"preset": "veryfast", "bf": "0", "rc-lookahead": "10", "x264-params": "fps=30"}),
     "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0", "lag-in-frames": "0"}),
     "ffv1": ("ffv1", {"level": "3", "g": "1", "slicecrc": "1"}),
 }

@@ -26,14 +26,15 @@ class Timeline:
 
     Files keep their ``pts`` (or the capture time where there is none); live sources count from their first frame. Of
     frames with the same time each later one is moved by one tick; when the source's clock jumps back, time goes on
-    from where it was.
+    from where it was. ``step`` is the time in ticks from the frame before to the one placed last, a 30th of a second
+    before there are two.
     """
 
     def __init__(self, tick: Fraction) -> None:
         self.tick = tick
         self._origin: Fraction | None = None
         self._last = -1
-        self._step = 1
+        self.step = max(1, round(Fraction(1, 30) / tick))
 
     def place(self, frame: DepthFrame) -> int:
         """Time of ``frame`` in ticks, greater than that of every frame before."""
@@ -44,11 +45,11 @@ class Timeline:
         ticks = round((time - self._origin) / self.tick)
         if ticks <= self._last:
             is_reset = (self._last - ticks) * self.tick > _RESET_S
-            ticks = self._last + (self._step if is_reset else 1)
+            ticks = self._last + (self.step if is_reset else 1)
             if is_reset:
                 self._origin = time - ticks * self.tick
         if self._last >= 0:
-            self._step = ticks - self._last
+            self.step = ticks - self._last
         self._last = ticks
         return ticks
 

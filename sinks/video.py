@@ -163,11 +163,10 @@ class _VideoFile:
             muxing["movie_timescale"] = str(tick.denominator)
         self._output = av.open(str(path), "w", format=container.muxer, container_options=muxing)
         self._output.metadata.update(picture.tags)
-        # The rate given here goes into the container, and 1000 keeps Matroska from promising a fixed one.
-        self._video = cast(VideoStream, self._output.add_stream(encoder, rate=1000, options=options))
+        self._video = cast(VideoStream, self._output.add_stream(encoder, options=options))
         context = self._video.codec_context
         context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.pixel_format
-        context.framerate, context.time_base = Fraction(30), tick
+        context.framerate, context.time_base = Fraction(0), tick  # no rate: Matroska would promise that it is constant
         context.thread_count = min(4, os.cpu_count() or 1)
         if codec != "ffv1":
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
@@ -183,13 +182,18 @@ class _VideoFile:
             cue.pts = cue.dts = picture.pts
             cue.duration = 1
             self._output.mux(cue)
-        self._output.mux(self._video.encode(picture))
+        self._mux(self._video.encode(picture))
 
     def finish(self) -> None:
         try:
-            self._output.mux(self._video.encode(None))
+            self._mux(self._video.encode(None))
         finally:
             self._output.close()
+
+    def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
+        for packet in packets:
+            packet.duration = self._timeline.step  # without a rate, how long the last frame lasts is ours to say
+            self._output.mux(packet)
 
     def _add_cues(self) -> Stream:
         # Tags are written before the frames are known, so what belongs to a frame is a subtitle of its own: seekable,

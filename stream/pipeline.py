@@ -47,8 +47,16 @@ class PipelineConfig:
     sink_queue: int = 4
     """Finished frames that may wait for one sink."""
 
-    stop_timeout: float = 10.0
+    stop_timeout_s: float = 10.0
     """Seconds without progress after which a source or sink that hangs at the end of a run is left behind."""
+
+    def __post_init__(self) -> None:
+        if self.ring_slots < 2:
+            raise ConfigError(f"--ring-slots must be at least 2, one to fill and one to read, not {self.ring_slots}")
+        if self.sink_queue < 1:
+            raise ConfigError(f"--sink-queue must be at least 1, not {self.sink_queue}")
+        if not self.stop_timeout_s > 0:
+            raise ConfigError(f"--stop-timeout-s must be a positive number of seconds, not {self.stop_timeout_s}")
 
 
 class Pipeline:
@@ -124,7 +132,7 @@ class Pipeline:
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for the end; returns whether it has come.
 
-        A source or sink that hangs after the last frame got its depth is given ``stop_timeout`` and then left behind.
+        A source or sink that hangs after the last frame got its depth is given ``stop_timeout_s`` and then left behind.
         """
         alive = self._workers.join(timeout)
         if alive and (self._stopping or self._inferred_at is not None):
@@ -189,7 +197,7 @@ class Pipeline:
             raise SinkError(f"no sink is left to write to; the first to fail said: {self._feeds[0].error}")
 
     def _leave_stuck_sinks(self) -> None:
-        limit = self._config.stop_timeout
+        limit = self._config.stop_timeout_s
         for feed in self._feeds:
             if not feed.done and feed.stuck_s > limit:
                 feed.leave_behind(SinkError(f"{feed.name} has hung for {limit:g} s and is left behind"))
@@ -199,7 +207,7 @@ class Pipeline:
         if self._inferred_at is None or not all(feed.done for feed in self._feeds):
             return False
         waited = time.monotonic() - self._inferred_at
-        if _PRODUCER in alive and waited <= self._config.stop_timeout:
+        if _PRODUCER in alive and waited <= self._config.stop_timeout_s:
             return False
         if _PRODUCER in alive:
             _log.warning("%s did not stop within %.0f s and is left behind", self._source.info.name, waited)

@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("needs_cuda"):
-            item.add_marker(pytest.mark.skip(reason="no CUDA device here; REQUIRE_CUDA=1 turns this skip into a failure"))
+            item.add_marker(pytest.mark.skip(reason="no CUDA device; REQUIRE_CUDA=1 makes this a failure"))
 
 
 @pytest.fixture

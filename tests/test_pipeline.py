@@ -193,7 +193,7 @@ def test_a_sink_that_hangs_is_left_behind_after_a_stop(live: bool) -> None:
         source=ScriptedSource(100_000, live=live),
         estimator=ScriptedEstimator(on_collect=sleep(0.001)),
         sinks=[stuck, good],
-        config=PipelineConfig(stop_timeout=0.2),
+        config=PipelineConfig(stop_timeout_s=0.2),
     )
     pipeline.start()
     assert hanging.wait(SOON)
@@ -212,7 +212,7 @@ def test_a_sink_that_blocks_a_live_source_loses_its_own_frames_only() -> None:
     release = threading.Event()
     stuck, good = ScriptedSink(name="stuck", hook=lambda _i: release.wait(SOON)), ScriptedSink()
     source = ScriptedSource(50, live=True, hook=sleep(0.002))
-    config = PipelineConfig(stop_timeout=0.2)
+    config = PipelineConfig(stop_timeout_s=0.2)
     status = finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[stuck, good], config=config))
     assert len(good.written) == status.processed > 4
     assert isinstance(status.sinks[0].error, SinkError)
@@ -233,7 +233,7 @@ def test_a_source_that_hangs_is_left_behind_after_a_stop(caplog: pytest.LogCaptu
         source=ScriptedSource(10, live=True, hook=hang),
         estimator=ScriptedEstimator(),
         sinks=[sink],
-        config=PipelineConfig(stop_timeout=0.2),
+        config=PipelineConfig(stop_timeout_s=0.2),
     )
     pipeline.start()
     assert hanging.wait(SOON)

@@ -14,24 +14,27 @@ from stream.errors import ConfigError
 class SourceConfig:
     """Options of :func:`stream.sources.open_source`.
 
-    Attributes:
-        open_timeout_s: seconds a camera or server may take to answer and describe its video.
-        read_timeout_s: seconds without data after which a camera or server counts as gone.
-        rtsp_transport: ``tcp`` loses nothing; ``udp`` trades torn pictures for a little latency.
-        image_rate: pictures per second that a folder of images stands for.
-        camera_size: width and height in pixels asked of a webcam; ``None`` leaves the choice to its driver.
-        camera_rate: pictures per second asked of a webcam; ``None`` leaves the choice to its driver.
-
     Raises:
         ConfigError: a value is out of range.
     """
 
     open_timeout_s: float = 10.0
+    """Seconds a camera or server may take to answer and describe its video."""
+
     read_timeout_s: float = 10.0
+    """Seconds without data after which a camera or server counts as gone."""
+
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    """tcp loses nothing; udp trades torn pictures for a little latency."""
+
     image_rate: float = 25.0
+    """Pictures per second that a folder of images stands for."""
+
     camera_size: tuple[int, int] | None = None
+    """Width and height in pixels asked of a webcam. Default: its driver chooses."""
+
     camera_rate: float | None = None
+    """Pictures per second asked of a webcam. Default: its driver chooses."""
 
     def __post_init__(self) -> None:
         for name in ("open_timeout_s", "read_timeout_s", "image_rate", "camera_rate"):

@@ -1,0 +1,271 @@
+"""The command line as a person uses it: real runs, real signals, and what every mistake gets for an answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+import run_stream
+
+ROOT = Path(__file__).parents[1]
+
+
+def write_video(path: Path, count: int, *, size: tuple[int, int] = (96, 64)) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for i in range(count):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), i % 256, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def decode(path: Path) -> list[av.VideoFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "clip.mp4", 5)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Run the command line in this process; returns exit status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["run_stream.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run_stream.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def complaint(err: str) -> str:
+    """The one line that says what is wrong."""
+    lines = [line for line in err.splitlines() if line.startswith("run_stream.py: ")]
+    assert len(lines) == 1, err
+    assert err.splitlines()[-1] == lines[0]
+    return lines[0]
+
+
+def test_a_file_becomes_every_output_asked_for(run, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = run(
+        clip, "--sink", "view.mp4?view=side-by-side", "--sink", "mm.mkv?codec=ffv1", "--model", "nano"
+    )
+    assert status == 0
+    assert "5 frames in, 5 with depth, 0 dropped" in out
+    assert "untrained" in err
+    view, millimetres = decode(tmp_path / "view.mp4"), decode(tmp_path / "mm.mkv")
+    assert len(view) == len(millimetres) == 5
+    assert (view[0].width, view[0].height) == (192, 64)
+    assert millimetres[0].format.name == "gray16le"
+    assert [round(f.time, 3) for f in view] == [round(f.time, 3) for f in millimetres] == [0, 0.04, 0.08, 0.12, 0.16]
+    values = np.unique(millimetres[0].to_ndarray())
+    assert len(values) > 10
+    assert 200 < np.median(values) < 60_000
+
+
+def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert run(clip)[0] == 0
+    assert len(decode(tmp_path / "clip_depth.mp4")) == 5
+    status, _, err = run(clip)
+    assert status == run_stream.FAILED
+    assert "--overwrite" in complaint(err)
+    assert run(clip, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ([], 2, "source"),
+        (["demo", "--precision", "fp99"], 2, "fp99"),
+        (["demo", "--precison", "fp32"], 2, "--precision"),
+        (["demo", "extra"], 2, "extra"),
+        (["demo", "--focal-px", "abc"], 2, "abc"),
+        (["demo", "--focal-px", "800", "--fov", "60"], 2, "only one"),
+        (["demo", "--fov", "190"], 2, "between 0 and 180"),
+        (["demo", "--camera-info", "missing.yaml"], 2, "missing.yaml"),
+        (["demo", "--sink", "mqtt://x"], 2, "mqtt"),
+        (["demo", "--sink", "x.mp4?veiw=depth"], 2, "view"),
+        (["demo", "--sink", "null:", "--output-size", "huge"], 2, "640x480"),
+        (["demo", "--sink", "null:", "--device", "tpu"], 2, "tpu"),
+        (["demo", "--sink", "null:", "--device", "cuda:63"], 2, "--device cpu"),
+        (["demo", "--sink", "null:", "--model", "missing.pt"], 1, "missing.pt"),
+        (["demo", "--sink", "null:", "--ring-slots", "1"], 2, "at least 2"),
+        (["demo", "--sink", "null:", "--sink-queue", "0"], 2, "at least 1"),
+        (["demo", "--sink", "no/such/folder/x.mp4"], 1, "no/such/folder"),
+        (["missing.mp4"], 1, "missing.mp4"),
+        (["rtsp://user:secret@127.0.0.1:1/stream?token=hush"], 1, "127.0.0.1"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_a_status(run, arguments: list[str], status: int, says: str) -> None:  # type: ignore[no-untyped-def]
+    got, out, err = run(*arguments)
+    assert got == status
+    assert says.lower() in complaint(err).lower()
+    assert "secret" not in out + err
+    assert "hush" not in out + err
+
+
+def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    before = clip.read_bytes()
+    status, _, err = run(clip, "--sink", clip.name, "--overwrite")
+    assert status == run_stream.USAGE
+    assert "is the input" in complaint(err)
+    assert clip.read_bytes() == before
+    status, _, err = run(clip, "--sink", "x.mp4", "--sink", "x.mp4?view=side-by-side")
+    assert status == run_stream.USAGE
+    assert "twice" in complaint(err)
+
+
+def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for i, size in enumerate([(64, 48), (64, 48), (32, 24)]):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size[::-1], 3), 90, np.uint8))
+    status, out, err = run(tmp_path / "*.png", "--sink", "mm.mkv?codec=ffv1", "--sink", "null:")
+    assert status == run_stream.SINK_FAILED
+    assert "FAILED" in out
+    assert "null:: 3 frames" in out or "null: 3 frames" in out
+    assert "mm.mkv" in err
+    assert len(decode(tmp_path / "mm.mkv")) == 2
+
+
+def test_a_truncated_file_gives_what_it_has_and_says_so(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    whole = write_video(tmp_path / "whole.mkv", 200, size=(320, 240))
+    data = whole.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 8])
+    status, out, err = run(tmp_path / "cut.mkv", "--sink", "view.mp4")
+    assert status == run_stream.FAILED
+    assert "cut.mkv" in complaint(err)
+    written = len(decode(tmp_path / "view.mp4"))
+    assert written > 5
+    assert f"{written} with depth" in out
+
+
+class Process:
+    """run_stream.py in a process of its own."""
+
+    def __init__(self, *arguments: object, cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "run_stream.py"), *map(str, arguments)],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self.err: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.err.extend(iter(self.process.stderr.readline, ""))
+
+    def wait_for(self, text: str, timeout: float = 90) -> None:
+        deadline = time.monotonic() + timeout
+        while not any(text in line for line in self.err):
+            assert self.process.poll() is None, "".join(self.err)
+            assert time.monotonic() < deadline, "".join(self.err)
+            time.sleep(0.02)
+
+    def end(self, timeout: float = 60) -> tuple[int, str]:
+        assert self.process.stdout is not None
+        status = self.process.wait(timeout)
+        self._reader.join()
+        out = self.process.stdout.read()
+        self.process.stdout.close()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return status, out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_file(number: signal.Signals, tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "long.mp4", 3000)
+    started = Process(clip, "--sink", "view.mp4", cwd=tmp_path)
+    started.wait_for(" on cpu")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "view.mp4").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    started.process.send_signal(number)
+    status, out = started.end()
+    assert status == 0, started.err
+    written = len(decode(tmp_path / "view.mp4"))
+    counted = re.search(r"(\d+) frames in, (\d+) with depth, (\d+) dropped", out)
+    assert counted is not None
+    produced, processed, dropped = map(int, counted.groups())
+    assert written == processed < 3000
+    assert processed + dropped == produced
+
+
+@pytest.fixture
+def stalling_camera() -> Iterator[str]:
+    """An HTTP camera that sends a few pictures and then nothing, without hanging up."""
+    ok, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 100, np.uint8))
+    assert ok
+    part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg) + jpeg.tobytes() + b"\r\n"
+    server = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+    connections: list[socket.socket] = []
+
+    def serve() -> None:
+        while not over.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            connections.append(connection)
+            connection.recv(4096)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+            connection.sendall(head + part * 40)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/camera"
+    over.set()
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+    for connection in connections:
+        connection.close()
+
+
+def test_a_second_interrupt_stops_at_once(stalling_camera: str, tmp_path: Path) -> None:
+    started = Process(stalling_camera, "--sink", "null:", "--stop-timeout", "60", cwd=tmp_path)
+    started.wait_for(" on cpu")
+    started.process.send_signal(signal.SIGINT)
+    started.wait_for("once more to stop at once")
+    assert started.process.poll() is None
+    started.process.send_signal(signal.SIGINT)
+    status, _ = started.end(timeout=10)
+    assert status == run_stream.INTERRUPTED, started.err
+    assert "stopped at once" in "".join(started.err)
+
+
+def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped-def]
+    status, out, _ = run("--help")
+    assert status == 0
+    assert "python run_stream.py demo" in out
+    assert len(out.splitlines()) < 100

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import FrameType
@@ -49,6 +50,7 @@ app = App(
     help_epilogue=_EPILOGUE,
     version_flags=[],
     suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative=""),
 )
 _log = logging.getLogger("run_stream")
 
@@ -63,9 +65,9 @@ def run(
     source: str,
     /,
     *,
-    sink: Annotated[list[str], Parameter(negative="", consume_multiple=False)] = [],  # noqa: B006 (never changed)
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-    verbose: Annotated[bool, Parameter(negative="")] = False,
+    sink: Annotated[list[str], Parameter(consume_multiple=False)] = [],  # noqa: B006 (never changed)
+    overwrite: bool = False,
+    verbose: bool = False,
     reading: Annotated[SourceConfig, Parameter(name="*", group=_SOURCE)] = SourceConfig(),
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
     estimator: Annotated[EstimatorConfig, Parameter(name="*", group=_NETWORK)] = EstimatorConfig(),
@@ -169,30 +171,20 @@ def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
     return SINK_FAILED if any(s.error is not None for s in status.sinks) else DONE
 
 
-def main() -> None:
-    """Entry point: turns errors into one line and an exit status."""
-    verbose = "--verbose" in sys.argv
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line; turns every error into one line. Returns the exit status."""
+    trace = "--verbose" in arguments
     try:
-        status = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
+        return int(app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value") or DONE)
     except (CycloptsError, ConfigError) as exc:
-        status = _complain(exc, USAGE)
+        return _complain(exc, USAGE)
     except DepthStreamError as exc:
-        status = _complain(exc, FAILED, trace=verbose)
+        return _complain(exc, FAILED, trace=trace)
     except KeyboardInterrupt:
         print("stopped at once; outputs may be unfinished", file=sys.stderr)
-        status = INTERRUPTED
+        return INTERRUPTED
     except Exception as exc:  # noqa: BLE001 (the last line of defence: a person wants a sentence, not a traceback)
-        status = _complain(f"unexpected {type(exc).__name__}: {exc}; run again with --verbose", FAILED, trace=verbose)
-    _leave(status)
-
-
-def _leave(status: int) -> NoReturn:
-    if threading.active_count() > 1:
-        # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+        return _complain(f"unexpected {type(exc).__name__}: {exc}; --verbose shows where", FAILED, trace=trace)
 
 
 def _complain(error: object, status: int, *, trace: bool = False) -> int:
@@ -202,5 +194,16 @@ def _complain(error: object, status: int, *, trace: bool = False) -> int:
     return status
 
 
+def command() -> NoReturn:
+    """The program: :func:`main`, then out."""
+    status = main(sys.argv[1:])
+    if threading.active_count() > 1:
+        # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    main()
+    command()

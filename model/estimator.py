@@ -292,7 +292,9 @@ class DepthProEstimator:
         """The network in ``precision`` on the device; made when first needed."""
         if precision not in self._networks:
             # The host keeps the weights as they were loaded: a retry in fp32 must not start from rounded ones.
-            self._networks[precision] = copy.deepcopy(self._model.network).to(self._device, DTYPES[precision])
+            master, dtype = self._model.network, DTYPES[precision]
+            fits = self._device.type == "cpu" and all(p.dtype == dtype for p in master.parameters())
+            self._networks[precision] = master if fits else copy.deepcopy(master).to(self._device, dtype)
         return self._networks[precision]
 
     def _first_finite_precision(self) -> Precision:

@@ -52,12 +52,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["run_stream.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run_stream.main()
+        status = run_stream.main([str(a) for a in arguments])
         out, err = capsys.readouterr()
         assert "Traceback" not in err
-        return int(ended.value.code or 0), out, err
+        return status, out, err
 
     return call
 
@@ -190,27 +188,33 @@ class Process:
             time.sleep(0.02)
 
     def end(self, timeout: float = 60) -> tuple[int, str]:
-        assert self.process.stdout is not None
+        """Wait for the end; returns exit status and standard output."""
         status = self.process.wait(timeout)
         self._reader.join()
-        out = self.process.stdout.read()
-        self.process.stdout.close()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status, out
+        assert self.process.stdout is not None
+        return status, self.process.stdout.read()
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.process.kill()
+        self._reader.join()
+        with self.process:
+            pass  # closes the pipes
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_file(number: signal.Signals, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "long.mp4", 3000)
-    started = Process(clip, "--sink", "view.mp4", cwd=tmp_path)
-    started.wait_for(" on cpu")
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "view.mp4").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    started.process.send_signal(number)
-    status, out = started.end()
+    with Process(clip, "--sink", "view.mp4", cwd=tmp_path) as started:
+        started.wait_for(" on cpu")
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "view.mp4").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        started.process.send_signal(number)
+        status, out = started.end()
     assert status == 0, started.err
     written = len(decode(tmp_path / "view.mp4"))
     counted = re.search(r"(\d+) frames in, (\d+) with depth, (\d+) dropped", out)
@@ -253,13 +257,13 @@ def stalling_camera() -> Iterator[str]:
 
 
 def test_a_second_interrupt_stops_at_once(stalling_camera: str, tmp_path: Path) -> None:
-    started = Process(stalling_camera, "--sink", "null:", "--stop-timeout", "60", cwd=tmp_path)
-    started.wait_for(" on cpu")
-    started.process.send_signal(signal.SIGINT)
-    started.wait_for("once more to stop at once")
-    assert started.process.poll() is None
-    started.process.send_signal(signal.SIGINT)
-    status, _ = started.end(timeout=10)
+    with Process(stalling_camera, "--sink", "null:", "--stop-timeout-s", "60", cwd=tmp_path) as started:
+        started.wait_for(" on cpu")
+        started.process.send_signal(signal.SIGINT)
+        started.wait_for("once more to stop at once")
+        assert started.process.poll() is None
+        started.process.send_signal(signal.SIGINT)
+        status, _ = started.end(timeout=10)
     assert status == run_stream.INTERRUPTED, started.err
     assert "stopped at once" in "".join(started.err)
 

@@ -1,5 +1,5 @@
 """Test media with known pixels, made with PyAV: a numbered frame tells its number by its brightness, an oriented one
-which way is up by the colours of its quarters."""
+which way is up by the colours of its quarters. And the way back: what a source makes of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from stream.errors import SourceError
+from stream.frame import Frame
+from stream.sources import SourceConfig, open_source
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -98,6 +104,23 @@ def noisy_video(path: Path, count: int = 30, **options: Any) -> Path:
     return write_video(path, images, **options)
 
 
+def save_as_camera(path: Path, upright: Pixels, *, orientation: int = 1, focal_35mm: Any = None) -> None:
+    """Store ``upright`` as a camera held so that it writes ``orientation`` would."""
+    turns = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }  # fmt: skip
+    image = Image.fromarray(upright)
+    if orientation in turns:
+        image = image.transpose(turns[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    if focal_35mm is not None:
+        exif.get_ifd(0x8769)[0xA405] = focal_35mm
+    image.save(path, exif=exif, quality=95)
+
+
 def write_audio(path: Path, seconds: float = 0.2) -> Path:
     """A tone without video."""
     rate = 8000
@@ -124,3 +147,36 @@ def truncate(path: Path, fraction: float) -> None:
     """Keep the first part of a file."""
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * fraction)])
+
+
+def read(uri: Path | str, **options: Any) -> list[Frame]:
+    """All frames with copied planes, since a frame's own are valid until the next one only."""
+    source = open_source(str(uri), config=SourceConfig(**options))
+    try:
+        return [kept(f) for f in source]
+    finally:
+        source.close()
+
+
+def kept(frame: Frame) -> Frame:
+    """``frame`` with planes of its own."""
+    values = {name: getattr(frame, name) for name in Frame.__slots__}
+    return Frame(**{**values, "planes": tuple(p.copy() for p in frame.planes)})
+
+
+def read_until_error(uri: Path | str) -> tuple[list[Frame], SourceError]:
+    """The frames, as :func:`read` gives them, before the error that reading must end with."""
+    frames = []
+    source = open_source(str(uri))
+    with pytest.raises(SourceError) as caught:
+        frames.extend(kept(f) for f in source)
+    source.close()
+    return frames, caught.value
+
+
+def number(frame: Frame) -> int:
+    """The number that a frame of :func:`numbered` shows."""
+    value = float(frame.planes[0].mean()) / 2 ** (frame.geometry.format.bits - 8)
+    if frame.color_range == "limited":
+        value = (value - 16) * 255 / 219
+    return round((value - level(0)) / STEP)

@@ -16,13 +16,20 @@ from model.network import DepthProNetwork, init_random
 from model.network.tiles import merge_tiles, split_tiles
 from model.presets import PRESETS, NetworkConfig
 from stream.errors import ConfigError
+from tests.tiny import TINY, tiny_model
 from tests.transformers_oracle import predict, random_oracle, relative_error
 
-TINY = NetworkConfig(
-    tile_size=64, patch_size=8, width=24, depth=3, heads=2, hook_blocks=(0, 1), decoder_dim=8, feature_dims=(8, 12, 16)
-)
 CONFIGS = (
-    TINY,
+    NetworkConfig(
+        tile_size=64,
+        patch_size=8,
+        width=24,
+        depth=3,
+        heads=2,
+        hook_blocks=(0, 1),
+        decoder_dim=8,
+        feature_dims=(8, 12, 16),
+    ),
     NetworkConfig(
         tile_size=128,
         patch_size=16,
@@ -51,12 +58,6 @@ def picture(config: NetworkConfig, batch: int = 2, seed: int = 0) -> Tensor:
     return torch.rand(batch, 3, config.input_size, config.input_size, generator=generator) * 2 - 1
 
 
-def random_network(config: NetworkConfig, seed: int = 0) -> DepthProNetwork:
-    network = DepthProNetwork(config).eval().requires_grad_(False)
-    init_random(network, seed)
-    return network
-
-
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"tile{c.tile_size}-patch{c.patch_size}-width{c.width}")
 def test_equals_transformers_through_both_layouts(config: NetworkConfig, tmp_path: Path) -> None:
     oracle = random_oracle(config, seed=config.width)
@@ -76,7 +77,7 @@ def test_equals_transformers_through_both_layouts(config: NetworkConfig, tmp_pat
 
 
 def test_a_batch_is_its_pictures() -> None:
-    network = random_network(TINY)
+    network = tiny_model().network
     x = picture(TINY, batch=2)
     C, fov = network(x)
     assert C.shape == (2, TINY.output_size, TINY.output_size)
@@ -88,7 +89,7 @@ def test_a_batch_is_its_pictures() -> None:
 
 
 def test_known_focal_skips_the_whole_fov_branch() -> None:
-    network = random_network(TINY)
+    network = tiny_model().network
     x = picture(TINY, batch=1)
     C_with_fov, _ = network(x)
 
@@ -106,7 +107,7 @@ def test_known_focal_skips_the_whole_fov_branch() -> None:
 
 @pytest.mark.parametrize("shape", [(3, 256, 256), (1, 3, 255, 256), (1, 4, 256, 256), (1, 3, 128, 128)])
 def test_wrong_input_is_refused_with_the_right_shape(shape: tuple[int, ...]) -> None:
-    network = random_network(TINY)
+    network = tiny_model().network
     with pytest.raises(ValueError, match=r"\[B, 3, 256, 256\], not \[") as caught:
         network(torch.zeros(shape))
     assert str(list(shape)) in str(caught.value)
@@ -114,7 +115,7 @@ def test_wrong_input_is_refused_with_the_right_shape(shape: tuple[int, ...]) -> 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_last_layers_stay_in_float32(dtype: torch.dtype) -> None:
-    network = random_network(TINY).to(dtype)
+    network = tiny_model().network.to(dtype)
     last = (network.head[4], network.fov.head[4])
     assert all(p.dtype == torch.float32 for layer in last for p in layer.parameters())
     assert network.head[2].weight.dtype == network.fov.head[2].weight.dtype == dtype
@@ -124,7 +125,7 @@ def test_last_layers_stay_in_float32(dtype: torch.dtype) -> None:
     # Rounding the results would be visible as values that the narrow type can hold.
     assert (C.to(dtype) != C).float().mean() > 0.9
     assert (fov.to(dtype) != fov).all()
-    C_exact, fov_exact = random_network(TINY)(picture(TINY))
+    C_exact, fov_exact = tiny_model().network(picture(TINY))
     torch.testing.assert_close(C, C_exact, rtol=0.05, atol=0.02)
     torch.testing.assert_close(fov, fov_exact, rtol=0.01, atol=0)
 
@@ -166,7 +167,8 @@ def test_nano_is_small() -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_untrained_nano_is_plausible(seed: int) -> None:
     config = PRESETS["nano"]
-    network = random_network(config, seed)
+    network = DepthProNetwork(config).eval().requires_grad_(False)
+    init_random(network, seed)
     ramp = torch.linspace(-1, 1, config.input_size).expand(1, 3, config.input_size, -1)
     results = [network(x) for x in (picture(config, batch=1), ramp)]
     for C, fov in results:
@@ -179,7 +181,7 @@ def test_untrained_nano_is_plausible(seed: int) -> None:
 
 
 def test_random_weights_depend_on_the_seed_alone() -> None:
-    first, again, other = random_network(TINY, 1), random_network(TINY, 1), random_network(TINY, 2)
+    first, again, other = (tiny_model(seed=seed).network for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(first.encoder.fuse_lowres.weight, other.encoder.fuse_lowres.weight)
 
@@ -192,13 +194,13 @@ def test_random_weights_depend_on_the_seed_alone() -> None:
         ({"heads": 5}, "multiple of heads"),
         ({"decoder_dim": 12}, "decoder_dim must be a multiple of 8"),
         ({"hook_blocks": (1, 1)}, "ascending"),
-        ({"hook_blocks": (1, 3)}, "below depth 3"),
+        ({"hook_blocks": (1, 2)}, "below depth 2"),
         ({"hook_blocks": (1,)}, "2 numbers"),
         ({"feature_dims": (8, 8)}, "3 numbers"),
         ({"feature_dims": 8}, "3 numbers"),
         ({"width": (8, 8)}, "a number"),
         ({"depth": 0}, "from 1 on"),
-        ({"width": 24.0}, "whole numbers"),
+        ({"width": 16.0}, "whole numbers"),
     ],
 )
 def test_impossible_sizes_are_refused(changes: dict[str, Any], message: str) -> None:

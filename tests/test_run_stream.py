@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +17,7 @@ import numpy as np
 import pytest
 
 import run_stream
-
-ROOT = Path(__file__).parents[1]
+from tests.process import Process
 
 
 def write_video(path: Path, count: int, *, size: tuple[int, int] = (96, 64)) -> Path:
@@ -160,50 +156,6 @@ def test_a_truncated_file_gives_what_it_has_and_says_so(run, tmp_path: Path) -> 
     assert f"{written} with depth" in out
 
 
-class Process:
-    """run_stream.py in a process of its own."""
-
-    def __init__(self, *arguments: object, cwd: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "run_stream.py"), *map(str, arguments)],
-            cwd=cwd,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        self.err: list[str] = []
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.err.extend(iter(self.process.stderr.readline, ""))
-
-    def wait_for(self, text: str, timeout: float = 90) -> None:
-        deadline = time.monotonic() + timeout
-        while not any(text in line for line in self.err):
-            assert self.process.poll() is None, "".join(self.err)
-            assert time.monotonic() < deadline, "".join(self.err)
-            time.sleep(0.02)
-
-    def end(self, timeout: float = 60) -> tuple[int, str]:
-        """Wait for the end; returns exit status and standard output."""
-        status = self.process.wait(timeout)
-        self._reader.join()
-        assert self.process.stdout is not None
-        return status, self.process.stdout.read()
-
-    def __enter__(self) -> Process:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.process.kill()
-        self._reader.join()
-        with self.process:
-            pass  # closes the pipes
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_file(number: signal.Signals, tmp_path: Path) -> None:
     clip = write_video(tmp_path / "long.mp4", 3000)
@@ -243,7 +195,7 @@ def stalling_camera() -> Iterator[str]:
             connections.append(connection)
             connection.recv(4096)
             head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
-            connection.sendall(head + part * 40)
+            connection.sendall(head + part * 10)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -259,6 +211,7 @@ def stalling_camera() -> Iterator[str]:
 def test_a_second_interrupt_stops_at_once(stalling_camera: str, tmp_path: Path) -> None:
     with Process(stalling_camera, "--sink", "null:", "--stop-timeout-s", "60", cwd=tmp_path) as started:
         started.wait_for(" on cpu")
+        time.sleep(1)  # nothing that can be seen from here marks that all pictures are read and the reader waits
         started.process.send_signal(signal.SIGINT)
         started.wait_for("once more to stop at once")
         assert started.process.poll() is None

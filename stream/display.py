@@ -46,7 +46,13 @@ class Display:
         if info.live:
             columns = [SpinnerColumn(), TextColumn("{task.description}")]
         else:
-            columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn()]
+            columns = [
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description} ·"),
+                TimeRemainingColumn(),
+                TextColumn("left"),
+            ]
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("starting", total=info.frame_count)
 

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,19 +24,30 @@ class Process:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         self.err: list[str] = []
+        self._over = False
+        self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        self.err.extend(iter(self.process.stderr.readline, ""))
+        for line in self.process.stderr:
+            with self._changed:
+                self.err.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
 
     def wait_for(self, text: str, timeout: float = 90) -> None:
-        deadline = time.monotonic() + timeout
-        while not any(text in line for line in self.err):
-            assert self.process.poll() is None, "".join(self.err)
-            assert time.monotonic() < deadline, "".join(self.err)
-            time.sleep(0.02)
+        """Wait until a line on standard error holds ``text``."""
+
+        def said() -> bool:
+            return any(text in line for line in self.err)
+
+        with self._changed:
+            self._changed.wait_for(lambda: said() or self._over, timeout)
+            assert said(), "".join(self.err)
 
     def end(self, timeout: float = 60) -> tuple[int, str]:
         """Wait for the end; returns exit status and standard output."""

@@ -24,7 +24,7 @@ def no_thread_is_left() -> Iterator[None]:
     deadline = time.monotonic() + SOON
     while leaked := [t for t in threading.enumerate() if t not in before]:
         assert time.monotonic() < deadline, f"threads left behind: {leaked}"
-        time.sleep(0.01)
+        leaked[0].join(deadline - time.monotonic())
 
 
 def finish(pipeline: Pipeline) -> Status:

@@ -140,11 +140,14 @@ def test_demo_needs_no_input() -> None:
 class _Handler(http.server.SimpleHTTPRequestHandler):
     """Files of a folder; ``/live.mjpg`` is a camera that sends five pictures and hangs up, ``/silent`` says nothing."""
 
+    timeout = 20  # seconds without a word from the reader
+
     def do_GET(self) -> None:
         if self.path == "/locked":
             self.send_error(401)
         elif self.path == "/silent":
-            time.sleep(1)
+            with contextlib.suppress(ConnectionResetError):
+                self.rfile.read(1)  # until the reader hangs up
         elif self.path == "/live.mjpg":
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")

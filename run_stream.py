@@ -107,7 +107,7 @@ def run(
         _refuse_clashes(source, [s.name for s in sinks])
         device = choose_device(estimator.device)
         if model == "auto":
-            model, reason = resolve_auto(cuda_available=device.type == "cuda")
+            model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=source != "demo")
             _log.info("model %s. %s", model, reason)
         loaded = load(model)
         depth = DepthProEstimator(

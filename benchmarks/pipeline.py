@@ -3,6 +3,7 @@
 ::
 
     python benchmarks/pipeline.py [--source clip.mp4] [--model nano] [--device auto] [--frames 60] [--rounds 5]
+    python benchmarks/pipeline.py --model depth-pro --random-weights      # on a GPU
 
 In each round, one after the other on the same machine:
 
@@ -32,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.estimator import DepthProEstimator, EstimatorConfig
-from model.weights import load
+from model.weights import load, untrained
 from sinks import open_sink
 from stream.channel import Closed
 from stream.frame import Frame
@@ -122,11 +123,15 @@ def main(
     precision: Annotated[str, cyclopts.Parameter(help="auto, fp32, bf16 or fp16")] = "auto",
     frames: int = 60,
     rounds: int = 5,
+    random_weights: bool = False,
     json_to: Path | None = None,
 ) -> None:
-    """Measure and print one table; with --json-to, write it as JSON too."""
+    """Measure and print one table; with --json-to, write it as JSON too.
+
+    --random-weights needs no checkpoint: speed does not depend on what the weights are.
+    """
     console = Console()
-    loaded = load(model)
+    loaded = untrained(model) if random_weights else load(model)
     config = EstimatorConfig(device=device, precision=precision)  # type: ignore[arg-type]
 
     def make() -> DepthProEstimator:

@@ -15,7 +15,7 @@ from model.presets import PRESETS, NetworkConfig
 from stream.errors import WeightsError
 
 PACKAGED_NANO = Path(__file__).parent / "data" / "nano.safetensors"
-_NANO_SEED = 0
+_SEED = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,13 @@ class LoadedModel:
     trained: bool
 
 
-def resolve_auto(*, cuda_available: bool) -> tuple[str, str]:
+def resolve_auto(*, cuda_available: bool, may_download: bool = True) -> tuple[str, str]:
     """The preset that ``auto`` means on this machine, and a sentence why."""
-    if cuda_available:
-        return "depth-pro", "A CUDA device is present."
-    return "nano", "There is no CUDA device, and without one depth-pro takes tens of seconds a frame or more."
+    if not cuda_available:
+        return "nano", "There is no CUDA device, and without one depth-pro takes tens of seconds a frame or more."
+    if not may_download and published.find() is None:
+        return "nano", "The depth-pro weights are not on this machine, and the demo downloads nothing."
+    return "depth-pro", "A CUDA device is present."
 
 
 def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
@@ -60,7 +62,7 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
     if spec == "nano":
         if PACKAGED_NANO.exists():
             return _load_file(PACKAGED_NANO, name=spec, config=PRESETS[spec])
-        return _untrained(spec)
+        return untrained(spec)
     path = Path(spec).expanduser()
     name = path.name if path.is_dir() else path.stem
     if path.is_dir():
@@ -73,6 +75,13 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
     return _load_file(path, name=name, config=config)
 
 
+def untrained(preset: str) -> LoadedModel:
+    """A preset with random weights, the same every time: for measuring and testing, its depth means nothing."""
+    network = _on_meta(PRESETS[preset]).to_empty(device="cpu")
+    init_random(network, _SEED)
+    return LoadedModel(network=_frozen(network), name=preset, config=network.config, trained=False)
+
+
 def save(network: DepthProNetwork, path: str | os.PathLike[str], *, trained: bool) -> None:
     """Write a safetensors file that :func:`load` reads without being told anything. All of it appears, or nothing.
 
@@ -80,12 +89,6 @@ def save(network: DepthProNetwork, path: str | os.PathLike[str], *, trained: boo
         WeightsError: the file cannot be written.
     """
     checkpoint.write(network, Path(path), trained=trained)
-
-
-def _untrained(preset: str) -> LoadedModel:
-    network = _on_meta(PRESETS[preset]).to_empty(device="cpu")
-    init_random(network, _NANO_SEED)
-    return LoadedModel(network=_frozen(network), name=preset, config=network.config, trained=False)
 
 
 def _load_file(path: Path, *, name: str, config: NetworkConfig | None) -> LoadedModel:

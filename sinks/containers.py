@@ -32,12 +32,14 @@ _FRAGMENTS = {
 }
 _CLUSTERS = {"cluster_time_limit": "1000", "flush_packets": "1", "default_mode": "infer_no_subs"}
 _MILLISECOND = Fraction(1, 1000)
+_MPEG_CLOCK = Fraction(1, 90_000)
 
 _CONTAINERS = {
     ".mp4": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS),
     ".m4v": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS),
     ".mov": Container(muxer="mov", codecs=("h264",), options=_FRAGMENTS),
     ".mkv": Container(muxer="matroska", codecs=("h264", "vp9", "ffv1"), tick=_MILLISECOND, options=_CLUSTERS),
+    ".ts": Container(muxer="mpegts", codecs=("h264",), tick=_MPEG_CLOCK, options={"flush_packets": "1"}),
     ".webm": Container(muxer="webm", codecs=("vp9",), tick=_MILLISECOND, options=_CLUSTERS),
 }
 

@@ -172,8 +172,9 @@ def test_stop_writes_what_has_depth_and_drops_the_rest() -> None:
     pipeline.start()
     assert started.wait(SOON)
     pipeline.stop()
+    deadline = time.monotonic() + SOON
     while not pipeline.wait(0.05):
-        pass
+        assert time.monotonic() < deadline
     status = pipeline.result()
     assert sink.closed == 1
     assert len(sink.written) == status.processed < 100_000

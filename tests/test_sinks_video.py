@@ -79,7 +79,7 @@ def count_readable(path: Path) -> int:
     return count
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "A.MP4", "a.mkv?codec=vp9"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "A.MP4", "a.mkv?codec=vp9"])
 def test_every_container_holds_every_frame_at_its_time(tmp_path: Path, name: str) -> None:
     pts = [700, 1212, 1724, 4000, 4100, 9000]  # starts late, variable rate
     write(f"{tmp_path}/{name}", (ramp(i, pts=p) for i, p in enumerate(pts)))
@@ -173,7 +173,7 @@ def test_a_viewable_video_goes_through_a_change_of_size(tmp_path: Path) -> None:
         ("a.xyz", "must end in one of .mp4"),
         ("a", "must end in one of .mp4"),
         ("a.mp4?codec=ffv1", "codec=ffv1 does not go into .mp4 files; use .mkv"),
-        ("a.webm?codec=h264", "use .mp4, .m4v, .mov, .mkv"),
+        ("a.webm?codec=h264", "use .mp4, .m4v, .mov, .mkv, .ts"),
         ("a.mkv?codec=ffv1&view=side-by-side", "leave out view"),
         ("a.mp4?min=3&max=2", "0 < min < max"),
         ("a.mp4?crf=99", "crf must be from 0"),
@@ -233,7 +233,7 @@ def test_a_frame_that_cannot_be_drawn_leaves_no_empty_file(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mkv?codec=ffv1", "a.webm"])
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mkv?codec=ffv1", "a.webm", "a.ts"])
 def test_full_disk_is_one_error_and_close_is_quiet_and_quick(tmp_path: Path, name: str) -> None:
     (tmp_path / name.split("?")[0]).symlink_to("/dev/full")
     sink = open_sink(f"{tmp_path}/{name}", overwrite=True)
@@ -283,7 +283,7 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.mkv?codec=ffv1"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.ts", "a.mkv?codec=ffv1"])
 def test_a_killed_process_leaves_a_playable_file(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", _ENDLESS, f"{tmp_path}/{name}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as process:

@@ -228,4 +228,4 @@ def test_a_silent_server_times_out(server: str) -> None:
     start = time.monotonic()
     with pytest.raises(SourceError, match="no data in time"):
         open_source(f"{server}/silent", config=SourceConfig(open_timeout_s=0.3))
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from model import weights
+from model import published, weights
 from model.network import DepthProNetwork, init_random
 from model.presets import PRESETS
 from stream.errors import WeightsError
@@ -119,6 +119,15 @@ def test_auto_depends_on_cuda_and_says_why() -> None:
         assert name == expected
         assert "CUDA" in reason
         assert reason.endswith(".")
+
+
+def test_the_demo_downloads_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(published, "find", lambda: None)
+    name, reason = weights.resolve_auto(cuda_available=True, may_download=False)
+    assert name == "nano"
+    assert "not on this machine" in reason
+    monkeypatch.setattr(published, "find", lambda: tmp_path / "depth_pro.pt")
+    assert weights.resolve_auto(cuda_available=True, may_download=False)[0] == "depth-pro"
 
 
 # Saving

@@ -21,7 +21,7 @@ TINY = NetworkConfig(
     heads=2,
     hook_blocks=(0, 1),
     decoder_dim=8,
-    feature_dims=(8, 8, 8),
+    feature_dims=(8, 16, 24),
 )
 
 

@@ -16,7 +16,8 @@ from typing import Annotated, Literal, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
-from model.estimator import DepthProEstimator, EstimatorConfig, choose_device
+from model.device import choose_device
+from model.estimator import DepthProEstimator, EstimatorConfig
 from model.focal import FocalConfig
 from model.intrinsics import CameraConfig, GivenCamera
 from model.weights import load, resolve_auto

@@ -21,16 +21,15 @@ import copy
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from model.device import choose_device, torch_errors
 from model.focal import FocalConfig, FocalTracker, focal_from_fov
-from model.geometry import metric_depth
+from model.geometry import metric_depth, parse_output_size
 from model.intrinsics import GivenCamera
 from model.network import DepthProNetwork
 from model.precision import DTYPES, Precision, choose, wider
@@ -60,26 +59,6 @@ class EstimatorConfig:
 
     in_flight: int = 2
     """Frames on a GPU at once. 2 hides transfers and the focal filter; 1 is slower, with a little less latency."""
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that ``name`` means.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as exc:
-        raise ConfigError(f"device {name!r} is not one of auto, cpu, cuda, cuda:N") from exc
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {name!r} is not one of auto, cpu, cuda, cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise ConfigError(f"device {name!r} is not here, this machine has {count} CUDA devices; try --device cpu")
-    return device
 
 
 class _Lane:
@@ -141,7 +120,7 @@ class DepthProEstimator:
         with_image: bool = False,
     ) -> None:
         self._config = config or EstimatorConfig()
-        self._output_size = _parse_output_size(self._config.output_size, model.config.output_size)
+        self._output_size = parse_output_size(self._config.output_size, model.config.output_size)
         self._device = choose_device(self._config.device)
         self._model = model
         self._camera = camera or GivenCamera()
@@ -153,7 +132,7 @@ class DepthProEstimator:
         self._lanes = deque(_Lane(self._device) for _ in range(self._capacity))
         self._jobs: deque[_Job] = deque()
         self._networks: dict[Precision, DepthProNetwork] = {}
-        with _torch_errors():
+        with torch_errors():
             self._precision = self._first_finite_precision()
 
     @property
@@ -180,7 +159,7 @@ class DepthProEstimator:
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height)
         lane = self._lanes.popleft()
-        with _torch_errors(), torch.inference_mode():
+        with torch_errors(), torch.inference_mode():
             with self._streams.on("upload"):
                 lane.upload(frame)
                 uploaded = self._streams.mark("upload")
@@ -207,7 +186,7 @@ class DepthProEstimator:
             ModelError: the device failed or is out of memory.
         """
         job = self._jobs.popleft()
-        with _torch_errors(), torch.inference_mode():
+        with torch_errors(), torch.inference_mode():
             job.computed.synchronize()  # the first wait: field of view and finiteness are on the host
             retried = not job.lane.fov_and_finite[1] and self._retry(job)
             finite = bool(job.lane.fov_and_finite[1])
@@ -322,26 +301,3 @@ class DepthProEstimator:
         if self._config.in_flight < 1:
             raise ConfigError(f"--in-flight must be at least 1, not {self._config.in_flight}")
         return self._config.in_flight if self._device.type == "cuda" else 1
-
-
-def _parse_output_size(text: str, network_size: int) -> tuple[int, int] | None:
-    """``(width, height)`` in pixels, or ``None`` for the size of each source frame."""
-    if text == "source":
-        return None
-    if text == "network":
-        return network_size, network_size
-    width, _, height = text.lower().partition("x")
-    if width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384:
-        return int(width), int(height)
-    raise ConfigError(f"output size {text!r} is not source, network or WxH in pixels, such as 640x480")
-
-
-@contextmanager
-def _torch_errors() -> Iterator[None]:
-    """The one place where torch's errors become ours."""
-    try:
-        yield
-    except torch.OutOfMemoryError as exc:
-        raise ModelError("the GPU is out of memory: close other programs, or use --model nano or --device cpu") from exc
-    except RuntimeError as exc:
-        raise ModelError(f"the network failed: {str(exc).strip().splitlines()[0]}") from exc

@@ -1,10 +1,12 @@
-"""Canonical inverse depth and focal length → metres. Pure."""
+"""Canonical inverse depth and focal length → metres, at a size of choice. Pure."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the customary name)
 from torch import Tensor
+
+from stream.errors import ConfigError
 
 MIN_INVERSE_DEPTH = 1e-4
 """Per metre: what lies farther than 10 km is beyond range. The reference clamps inverse depth here."""
@@ -33,3 +35,15 @@ def metric_depth(C_SS: Tensor, *, focal_ratio: float, width: int, height: int) -
         C_SS = F.interpolate(C_SS[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
     inverse_HW = (C_SS / focal_ratio).clamp(max=MAX_INVERSE_DEPTH)
     return torch.where(inverse_HW <= MIN_INVERSE_DEPTH, torch.inf, inverse_HW.reciprocal())
+
+
+def parse_output_size(text: str, network_size: int) -> tuple[int, int] | None:
+    """``(width, height)`` in pixels, or ``None`` for the size of each source frame."""
+    if text == "source":
+        return None
+    if text == "network":
+        return network_size, network_size
+    width, _, height = text.lower().partition("x")
+    if width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384:
+        return int(width), int(height)
+    raise ConfigError(f"output size {text!r} is not source, network or WxH in pixels, such as 640x480")

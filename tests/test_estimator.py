@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.estimator import DepthProEstimator, EstimatorConfig, choose_device
+from model.device import choose_device
+from model.estimator import DepthProEstimator, EstimatorConfig
 from model.focal import FocalConfig, focal_from_fov
 from model.geometry import metric_depth
 from model.intrinsics import CameraConfig, GivenCamera

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, NoReturn
+from urllib.parse import quote, urlsplit
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -130,10 +131,12 @@ def run(
 
 
 def _default_sink(source: str, info: SourceInfo) -> str:
+    """Where depth goes when nothing is said: to a video named after the file, or onto ZeroMQ from a camera."""
     if info.live:
         return "zmq+tcp://127.0.0.1:5555"
-    stem = Path(source).name if Path(source).is_dir() else Path(source).stem
-    return f"{stem.replace('%', '%25').replace('?', '%3F').replace('*', '')}_depth.mp4?view=side-by-side"
+    path = Path(urlsplit(source).path if "://" in source else source)  # a query may hold a secret
+    stem = (path.name if path.is_dir() else path.stem).replace("*", "") or "stream"
+    return f"./{quote(stem)}_depth.mp4?view=side-by-side"
 
 
 def _refuse_clashes(source: str, outputs: list[str]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import run_stream
+from stream.ports import SourceInfo
 from tests.process import Process
 
 
@@ -88,6 +89,20 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
     assert status == run_stream.FAILED
     assert "--overwrite" in complaint(err)
     assert run(clip, "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "uri"),
+    [
+        ("walk.mp4", "./walk_depth.mp4?view=side-by-side"),
+        ("dir/a b%?.mkv", "./a%20b%25%3F_depth.mp4?view=side-by-side"),
+        ("shots/*.png", "./stream_depth.mp4?view=side-by-side"),
+        ("https://me:pw@host/v/c.mp4?token=hush&file=a.b", "./c_depth.mp4?view=side-by-side"),
+        ("https://host", "./stream_depth.mp4?view=side-by-side"),
+    ],
+)
+def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, uri: str) -> None:
+    assert run_stream._default_sink(source, SourceInfo(name=source, live=False)) == uri
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
+
+if __name__ == "__main__":  # importing torch takes seconds; Ctrl-C in them is no reason for a traceback
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import glob
+import logging
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, NoReturn
 from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -50,7 +57,7 @@ app = App(
     name="run_stream.py",
     help="Sharp metric depth from any video or camera.",
     help_epilogue=_EPILOGUE,
-    version_flags=[],
+    version=lambda: version("depth-pro-stream"),
     suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=""),
 )
@@ -67,7 +74,7 @@ def run(
     source: str,
     /,
     *,
-    sink: Annotated[list[str], Parameter(consume_multiple=False)] = [],  # noqa: B006 (never changed)
+    sink: Annotated[list[str], Parameter(consume_multiple=False, show_default=False)] = [],  # noqa: B006 (never changed)
     overwrite: bool = False,
     verbose: bool = False,
     reading: Annotated[SourceConfig, Parameter(name="*", group=_SOURCE)] = SourceConfig(),
@@ -86,7 +93,8 @@ def run(
         demo: a rendered scene.
     sink
         Where depth goes; repeat it for several. A video file (depth.mp4?view=side-by-side), lossless millimetres
-        (depth.mkv?codec=ffv1), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:. Default: a side-by-side video
+        (depth.mkv?codec=ffv1), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:. The README lists
+        their options. Default: a side-by-side video
         named after the file, or zmq+tcp://127.0.0.1:5555 for a camera.
     overwrite
         Replace output files that exist.
@@ -134,18 +142,30 @@ def _default_sink(source: str, info: SourceInfo) -> str:
     """Where depth goes when nothing is said: to a video named after the file, or onto ZeroMQ from a camera."""
     if info.live:
         return "zmq+tcp://127.0.0.1:5555"
-    path = Path(urlsplit(source).path if "://" in source else source)  # a query may hold a secret
-    stem = (path.name if path.is_dir() else path.stem).replace("*", "") or "stream"
-    return f"./{quote(stem)}_depth.mp4?view=side-by-side"
+    if "://" in source:
+        stem = Path(urlsplit(source).path).stem  # nothing else of an address: it may hold secrets
+    else:
+        path = Path(source)
+        folder = path.parent if glob.has_magic(path.name) and not path.exists() else path
+        stem = folder.resolve().name if folder.is_dir() or folder != path else path.stem
+    return f"./{quote(stem or 'stream')}_depth.mp4?view=side-by-side"
 
 
 def _refuse_clashes(source: str, outputs: list[str]) -> None:
     """Two outputs in one place, or an output on top of the input, would destroy each other."""
-    for i, output in enumerate(outputs):
-        if output in outputs[:i]:
-            raise ConfigError(f"{output} is named twice as an output; give each output a name of its own")
-        if Path(source).exists() and Path(output).exists() and Path(source).samefile(output):
-            raise ConfigError(f"{output} is the input; give the output another name")
+    places = [Path(output).resolve() for output in outputs]  # not files all of them, but then no harm is done
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise ConfigError(f"{outputs[i]} is named twice as an output; give each output a name of its own")
+        if place in _input_files(source):
+            raise ConfigError(f"{outputs[i]} is the input; give the output another name")
+
+
+def _input_files(source: str) -> list[Path]:
+    """What ``source`` may mean as a local file, in every spelling that a source can have."""
+    path = url2pathname(urlsplit(source).path) if source.startswith("file://") else source
+    home = os.path.expanduser(path)  # noqa: PTH111 (Path's raises where there is no such user)
+    return [Path(spelling).resolve() for spelling in (path, home)]
 
 
 def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
@@ -160,17 +180,17 @@ def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
         _log.info("stopping: finishing the outputs; once more to stop at once")
         pipeline.stop()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        pipeline.start()
-        with Display(info, console) as display:
-            while not pipeline.wait(0.1):
-                display.show(pipeline.status())
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    pipeline.start()
+    with Display(info, console) as display:
+        while not pipeline.wait(0.1):
+            display.show(pipeline.status())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # everything is written; what is left is to say so
     status = pipeline.status()
-    print(summary(status), flush=True)
+    with suppress(OSError):  # nobody reads it, as in `… | true`: that does not undo the run
+        print(summary(status), flush=True)
     pipeline.result()
     return SINK_FAILED if any(s.error is not None for s in status.sinks) else DONE
 
@@ -200,12 +220,17 @@ def _complain(error: object, status: int, *, trace: bool = False) -> int:
 
 def command() -> NoReturn:
     """The program: :func:`main`, then out."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     status = main(sys.argv[1:])
     if threading.active_count() > 1:
         # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would complain about the closed pipe on its way out
     sys.exit(status)
 
 

@@ -298,6 +298,6 @@ class DepthProEstimator:
         return torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
 
     def _in_flight(self) -> int:
-        if self._config.in_flight < 1:
-            raise ConfigError(f"--in-flight must be at least 1, not {self._config.in_flight}")
+        if not 1 <= self._config.in_flight <= 64:
+            raise ConfigError(f"--in-flight must be from 1 to 64, not {self._config.in_flight}")
         return self._config.in_flight if self._device.type == "cuda" else 1

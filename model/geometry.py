@@ -15,6 +15,9 @@ MAX_INVERSE_DEPTH = 1e4
 """Per metre: nothing is nearer than 0.1 mm."""
 
 
+_LARGEST = 16384
+
+
 def metric_depth(C_SS: Tensor, *, focal_ratio: float, width: int, height: int) -> Tensor:
     """Depth in metres for a picture of ``width`` × ``height`` pixels.
 
@@ -44,6 +47,8 @@ def parse_output_size(text: str, network_size: int) -> tuple[int, int] | None:
     if text == "network":
         return network_size, network_size
     width, _, height = text.lower().partition("x")
-    if width.isdecimal() and height.isdecimal() and 0 < int(width) <= 16384 and 0 < int(height) <= 16384:
+    if width.isdecimal() and height.isdecimal() and 0 < int(width) <= _LARGEST and 0 < int(height) <= _LARGEST:
         return int(width), int(height)
-    raise ConfigError(f"output size {text!r} is not source, network or WxH in pixels, such as 640x480")
+    raise ConfigError(
+        f"output size {text!r} is not source, network or WxH in pixels, such as 640x480, up to {_LARGEST} a side"
+    )

@@ -117,4 +117,4 @@ def _failures(status: Status) -> list[str]:
 def _sink_line(sink: SinkStatus) -> str:
     lost = f", {sink.lost} lost" if sink.lost else ""
     failed = f" - FAILED: {sink.error}" if sink.error is not None else ""
-    return f"{sink.name}: {sink.written} frames{lost}{failed}"
+    return f"{sink.written} frames → {sink.name}{lost}{failed}"

@@ -32,6 +32,7 @@ from stream.worker import Workers
 
 _log = logging.getLogger(__name__)
 _PRODUCER, _INFERENCE = "producer", "inference"
+_MOST_SLOTS = 1024  # page-locked memory is scarce, and a longer queue only makes frames older
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,11 @@ class PipelineConfig:
     """Seconds without progress after which a source or sink that hangs at the end of a run is left behind."""
 
     def __post_init__(self) -> None:
-        if self.ring_slots < 2:
-            raise ConfigError(f"--ring-slots must be at least 2, one to fill and one to read, not {self.ring_slots}")
+        if not 2 <= self.ring_slots <= _MOST_SLOTS:
+            raise ConfigError(
+                f"--ring-slots must be at least 2, one to fill and one to read, and at most {_MOST_SLOTS}, "
+                f"not {self.ring_slots}"
+            )
         if self.sink_queue < 1:
             raise ConfigError(f"--sink-queue must be at least 1, not {self.sink_queue}")
         if not self.stop_timeout_s > 0:

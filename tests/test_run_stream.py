@@ -47,6 +47,7 @@ def clip(tmp_path: Path) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):  # type: ignore[no-untyped-def]
     """Run the command line in this process; returns exit status, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def call(*arguments: object) -> tuple[int, str, str]:
         status = run_stream.main([str(a) for a in arguments])
@@ -54,7 +55,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         assert "Traceback" not in err
         return status, out, err
 
-    return call
+    yield call
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def complaint(err: str) -> str:
@@ -95,8 +98,11 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
     ("source", "uri"),
     [
         ("walk.mp4", "./walk_depth.mp4?view=side-by-side"),
-        ("dir/a b%?.mkv", "./a%20b%25%3F_depth.mp4?view=side-by-side"),
-        ("shots/*.png", "./stream_depth.mp4?view=side-by-side"),
+        ("dir/a b%.mkv", "./a%20b%25_depth.mp4?view=side-by-side"),
+        ("shots/*.png", "./shots_depth.mp4?view=side-by-side"),
+        ("clip:one.mp4", "./clip%3Aone_depth.mp4?view=side-by-side"),
+        (".", f"./{Path.cwd().name}_depth.mp4?view=side-by-side"),
+        ("http://joe:S3CRET@host:80/", "./stream_depth.mp4?view=side-by-side"),
         ("https://me:pw@host/v/c.mp4?token=hush&file=a.b", "./c_depth.mp4?view=side-by-side"),
         ("https://host", "./stream_depth.mp4?view=side-by-side"),
     ],
@@ -139,13 +145,18 @@ def test_a_mistake_gets_one_line_and_a_status(run, arguments: list[str], status:
 
 def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
     before = clip.read_bytes()
-    status, _, err = run(clip, "--sink", clip.name, "--overwrite")
-    assert status == run_stream.USAGE
-    assert "is the input" in complaint(err)
-    assert clip.read_bytes() == before
-    status, _, err = run(clip, "--sink", "x.mp4", "--sink", "x.mp4?view=side-by-side")
-    assert status == run_stream.USAGE
-    assert "twice" in complaint(err)
+    (clip.parent / "sub").mkdir()
+    (clip.parent / "link.mp4").symlink_to(clip)
+    for source in (clip, clip.as_uri(), clip.name, "sub/../clip.mp4"):
+        for output in (clip.name, "link.mp4"):
+            status, _, err = run(source, "--sink", output, "--overwrite")
+            assert status == run_stream.USAGE
+            assert "is the input" in complaint(err)
+            assert clip.read_bytes() == before
+    for twin in ("x.mp4?view=side-by-side", "sub/../x.mp4"):
+        status, _, err = run(clip, "--sink", "x.mp4", "--sink", twin, "--overwrite")
+        assert status == run_stream.USAGE
+        assert "twice" in complaint(err)
 
 
 def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -154,7 +165,7 @@ def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, 
     status, out, err = run(tmp_path / "*.png", "--sink", "mm.mkv?codec=ffv1", "--sink", "null:")
     assert status == run_stream.SINK_FAILED
     assert "FAILED" in out
-    assert "null:: 3 frames" in out
+    assert "3 frames → null:" in out
     assert "mm.mkv" in err
     assert len(decode(tmp_path / "mm.mkv")) == 2
 
@@ -234,6 +245,25 @@ def test_a_second_interrupt_stops_at_once(stalling_camera: str, tmp_path: Path) 
         status, _ = started.end(timeout=10)
     assert status == run_stream.INTERRUPTED, started.err
     assert "stopped at once" in "".join(started.err)
+
+
+def test_an_interrupt_while_everything_loads_leaves_no_traceback(tmp_path: Path) -> None:
+    with Process("demo", cwd=tmp_path) as started:
+        time.sleep(1)  # in the middle of the imports, which nothing marks
+        started.process.send_signal(signal.SIGINT)
+        status, _ = started.end(timeout=30)
+    assert status in (run_stream.INTERRUPTED, run_stream.DONE)
+    assert "Traceback" not in "".join(started.err)
+
+
+def test_nobody_reading_the_summary_does_not_undo_the_run(clip: Path, tmp_path: Path) -> None:
+    with Process(clip, "--sink", "x.mp4", cwd=tmp_path) as started:
+        assert started.process.stdout is not None
+        started.process.stdout.close()
+        assert started.process.wait(60) == 0
+        started.process.stdout = None
+    assert "Error" not in "".join(started.err)
+    assert len(decode(tmp_path / "x.mp4")) == 5
 
 
 def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped-def]

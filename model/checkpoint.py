@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,9 @@ def _read_safetensors(path: Path) -> Checkpoint:
 def _read_torch(path: Path, *, mmap: bool) -> dict[str, Tensor]:
     try:
         # weights_only: a pickle can run any code; this reader knows tensors and plain containers alone.
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's doubts about odd pickles; ours is one line of error
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as exc:
         # Not torch's message: it goes on to advise turning the protection off.
         raise WeightsError(

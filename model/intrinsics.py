@@ -36,7 +36,8 @@ class CameraConfig:
         options = {"--focal-px": self.focal_px, "--fov": self.fov, "--camera-info": self.camera_info}
         given = [name for name, value in options.items() if value is not None]
         if len(given) > 1:
-            raise ConfigError(f"{' and '.join(given)} all say what the focal length is; give only one of them")
+            many = "both" if len(given) == 2 else "all"
+            raise ConfigError(f"{' and '.join(given)} {many} say what the focal length is; give only one of them")
         if self.focal_px is not None and not 0 < self.focal_px < math.inf:
             raise ConfigError(f"a focal length of {self.focal_px} pixels is impossible; give a positive number")
         if self.fov is not None:

@@ -134,14 +134,19 @@ def check(tensors: dict[str, Tensor], config: NetworkConfig, *, what: str, whose
     missing = [name for name in expected if name not in tensors]
     unexpected = [name for name in tensors if name not in expected]
     if missing or unexpected:
-        parts = [f"{len(missing)} of {len(expected)} tensors are missing{_first(missing)}"] if missing else []
-        parts += [f"{len(unexpected)} are not known{_first(unexpected)}"] if unexpected else []
+        parts = (
+            [f"{len(missing)} of {len(expected)} tensors {_are(missing)} missing{_first(missing)}"] if missing else []
+        )
+        parts += [f"{len(unexpected)} {_are(unexpected)} not known{_first(unexpected)}"] if unexpected else []
+        if len(missing) == len(expected):
+            raise WeightsError(f"{what} is no Depth Pro checkpoint ({', '.join(parts)})")
         what_it_is = "does not match the network" if len(missing) < len(expected) / 2 else "is no checkpoint of"
         raise WeightsError(f"{what} {what_it_is} {whose}: {', '.join(parts)}")
     wrong = _wrong_shapes(tensors, config)
     if wrong:
         shown = "; ".join(f"{n} is {list(tensors[n].shape)}, not {list(expected[n])}" for n in wrong[:3])
-        raise WeightsError(f"{what} does not match the network {whose}: {len(wrong)} tensors differ in shape: {shown}")
+        count = "1 tensor differs" if len(wrong) == 1 else f"{len(wrong)} tensors differ"
+        raise WeightsError(f"{what} does not match the network {whose}: {count} in shape: {shown}")
     odd = next((name for name, tensor in tensors.items() if tensor.dtype not in _FLOATS), None)
     if odd is not None:
         raise WeightsError(f"{what} has {odd} as {tensors[odd].dtype}; 16, 32 and 64-bit floating point can be used")
@@ -162,6 +167,10 @@ def closest_preset(tensors: dict[str, Tensor]) -> str:
 
 def _wrong_shapes(tensors: dict[str, Tensor], config: NetworkConfig) -> list[str]:
     return [n for n, shape in _expected(config).items() if n in tensors and tuple(tensors[n].shape) != shape]
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _first(names: list[str]) -> str:

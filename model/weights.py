@@ -57,6 +57,8 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
     Raises:
         WeightsError: the file is missing, damaged or another network's.
     """
+    if not spec.strip():
+        raise WeightsError(f"no model was given; it is one of {', '.join(PRESETS)}, or the path of a checkpoint")
     if spec == "depth-pro":
         return _load_file(published.find() or published.download(), name=spec, config=PRESETS[spec])
     if spec == "nano":

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sinks.record import describe, to_json
+from sinks.record import describe, to_json, untrained_notice
 from stream.errors import SinkError
 from stream.frame import DepthFrame
 
@@ -34,8 +34,9 @@ class Millimetres:
 
     def __init__(self, first: DepthFrame) -> None:
         self.height, self.width = first.height, first.width
+        notice = untrained_notice(first)
         self.tags = {
-            "title": "Metric depth, 16-bit millimetres",
+            "title": "Metric depth, 16-bit millimetres" + (f" ({notice})" if notice else ""),
             "DEPTH_UNIT": "millimetre",
             "DEPTH_AXIS": "optical axis (z), not ray length",
             "DEPTH_NO_ESTIMATE": str(NO_ESTIMATE),
@@ -53,6 +54,7 @@ class Millimetres:
         if (frame.height, frame.width) != (self.height, self.width):
             raise SinkError(
                 f"frame {frame.index} is {frame.width}x{frame.height} and the ffv1 video {self.width}x{self.height}: "
-                "lossless depth is not resized; write a viewable video, or start a new file"
+                f"lossless depth is not resized; give --output-size {self.width}x{self.height}, "
+                "or write a viewable video"
             )
         return to_millimetres(frame.depth)

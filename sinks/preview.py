@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from sinks.colormap import DepthColormap
 from sinks.legend import notice, scale_legend
+from sinks.record import untrained_notice
 from stream.errors import SinkError
 from stream.frame import DepthFrame
 
 View = Literal["depth", "side-by-side"]
-
-UNTRAINED_NOTICE = "untrained weights: not real depth"
 
 
 class Preview:
@@ -44,11 +43,11 @@ class Preview:
         self._depth_area = self._canvas[: first.height, depth_left : depth_left + first.width]
         self._image_area = self._canvas[: first.height, :depth_left]
         self._legend = scale_legend(colormap, *self._tile) if legend else None
-        untrained = "untrained" in first.model
-        self._notice = notice(UNTRAINED_NOTICE, *self._tile) if untrained else None
+        untrained = untrained_notice(first)
+        self._notice = notice(untrained, *self._tile) if untrained else None
         span = f"{colormap.min_m:g} to {colormap.max_m:g} m, {colormap.scale} scale"
         self.tags = {
-            "title": f"Metric depth, {span}" + (f" ({UNTRAINED_NOTICE})" if untrained else ""),
+            "title": f"Metric depth, {span}" + (f" ({untrained})" if untrained else ""),
             "comment": f"model: {first.model}; {span}, colours {colormap.name}, high end near; grey: no estimate",
         }
 

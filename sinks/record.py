@@ -43,6 +43,11 @@ def describe(frame: DepthFrame) -> dict[str, object]:
     }
 
 
+def untrained_notice(frame: DepthFrame) -> str | None:
+    """What must be said of ``frame`` to people if its model has random weights."""
+    return "untrained weights: not real depth" if "untrained" in frame.model else None
+
+
 def to_json(record: dict[str, object]) -> bytes:
     """Compact UTF-8 on one line. NaN and infinity, which are not JSON, are refused."""
     return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()

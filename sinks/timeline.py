@@ -9,8 +9,8 @@ from stream.frame import DepthFrame
 # A file that starts this late (a recording of a broadcast starts hours in) is moved to zero: many players show the
 # gap before the first picture as black.
 _LATEST_START_S = 60
-# A step back by more than this is a clock that was reset, not two frames in the wrong order.
-_RESET_S = 1
+# A step back by more than this is always a clock that was reset, however far apart the frames are.
+_RESET_S = Fraction(1)
 
 
 def choose_tick(frame: DepthFrame) -> Fraction:
@@ -25,14 +25,16 @@ class Timeline:
     """Gives each frame its time in ``tick`` seconds. Variable frame rates stay variable.
 
     Files keep their ``pts`` (or the capture time where there is none); live sources count from their first frame. Of
-    frames with the same time each later one is moved by one tick; when the source's clock jumps back, time goes on
-    from where it was. ``step`` is the time in ticks from the frame before to the one placed last, a 30th of a second
-    before there are two.
+    frames with the same time, or less than a step out of order, each later one is moved by one tick. Where the source's
+    clock jumps back by a step or more (files put end to end), time goes on from where it was, and the frames that
+    follow keep their distances. ``step`` is the latest regular time in ticks between two frames, a 30th of a second
+    before there is one.
     """
 
     def __init__(self, tick: Fraction) -> None:
         self.tick = tick
         self._origin: Fraction | None = None
+        self._newest = Fraction(0)  # of the source's clock, since it was last reset
         self._last = -1
         self.step = max(1, round(Fraction(1, 30) / tick))
 
@@ -42,14 +44,16 @@ class Timeline:
         if self._origin is None:
             keep = frame.clock == "media" and 0 <= time <= _LATEST_START_S
             self._origin = Fraction(0) if keep else time
+            self._newest = time
         ticks = round((time - self._origin) / self.tick)
-        if ticks <= self._last:
-            is_reset = (self._last - ticks) * self.tick > _RESET_S
-            ticks = self._last + (self.step if is_reset else 1)
-            if is_reset:
-                self._origin = time - ticks * self.tick
-        if self._last >= 0:
-            self.step = ticks - self._last
+        if self._newest - time > min((self.step - 1) * self.tick, _RESET_S):  # less one: a step is rounded
+            ticks = self._last + self.step
+            self._origin = time - ticks * self.tick
+            self._newest = time
+        elif time > self._newest:
+            self.step = max(1, round((time - self._newest) / self.tick))
+            self._newest = time
+        ticks = max(ticks, self._last + 1)
         self._last = ticks
         return ticks
 

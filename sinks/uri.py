@@ -17,7 +17,9 @@ T = TypeVar("T")
 
 # Two characters at least: one letter and a colon is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
-_USERINFO = re.compile(r"//[^/@]*@")
+# Of a file's address only the machine can have a user; of others whatever ends with an @ could be a password.
+_FILE_USER = re.compile(r"^(file://)[^/@]*@", re.IGNORECASE)
+_USER = re.compile(r"^((?!file:|zmq\+ipc:)[A-Za-z][A-Za-z0-9+.-]+:(?://)?).*@", re.IGNORECASE | re.DOTALL)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -47,6 +49,7 @@ class SinkUri:
             return self
         host, slash, path = self.target[2:].partition("/")
         if host not in ("", "localhost"):
+            host = host.rpartition("@")[2]
             raise ConfigError(f"{self.text}: a file on another machine ({host}); write file:///path or just the path")
         is_windows = re.match(r"[A-Za-z]:", path)  # file:///C:/x
         return dataclasses.replace(self, target=path if is_windows else slash + path)
@@ -58,7 +61,7 @@ class SinkUri:
             ConfigError: it has.
         """
         if self.target.strip("/"):
-            raise ConfigError(f"{self.text}: {self.scheme}: goes nowhere; leave out {self.target!r}")
+            raise ConfigError(f"{self.text}: {self.scheme}: goes nowhere; leave out what follows it")
         return self
 
 
@@ -70,13 +73,14 @@ def parse_uri(uri: str) -> SinkUri:
     Raises:
         ConfigError: an option without a value, or the same option twice.
     """
-    text = _USERINFO.sub("//", uri)
+    text = _USER.sub(r"\1***@", _FILE_USER.sub(r"\1***@", uri))
     rest, _, query = uri.partition("?")
     match = _SCHEME.fullmatch(rest)
     scheme, target = (match[1].lower(), match[2]) if match else ("", rest)
     options: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
         if "=" not in pair:
+            pair = pair.rpartition("@")[2]  # a password may hold a question mark
             raise ConfigError(f"{text}: option {pair!r} has no value; write {pair}=value")
         ((name, value),) = parse_qsl(pair, keep_blank_values=True)
         name = name.strip().lower()

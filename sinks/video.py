@@ -118,7 +118,7 @@ class VideoSink:
             raise
 
     def close(self) -> None:
-        """Finish the file. Without a frame there is none; after an error, what was written stays.
+        """Finish the file. Without a frame there is none; after an error, what reached the disk stays.
 
         Raises:
             SinkError: the end of the file cannot be written, and no error was raised before.
@@ -205,9 +205,9 @@ class _VideoFile:
 
 
 _REASONS = {
-    errno.ENOSPC: "disk full; what was written so far is kept",
-    errno.EDQUOT: "disk full (quota); what was written so far is kept",
-    errno.EFBIG: "the file has become too large for this file system; what was written so far is kept",
+    errno.ENOSPC: "disk full; what reached the disk is kept",
+    errno.EDQUOT: "disk full (quota); what reached the disk is kept",
+    errno.EFBIG: "the file has become too large for this file system; what reached the disk is kept",
 }
 
 

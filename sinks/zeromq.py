@@ -30,7 +30,8 @@ from stream.frame import DepthFrame
 SCHEMA = "depth-pro-stream/1"
 
 _LINGER_MS = 1000
-_TCP = re.compile(r"tcp://(?P<host>\[[^\]]+\]|[^:/\[\]]+):(?P<port>\d+|\*)")
+_MAX_HWM = 1_000_000  # a bound that never bites; libzmq takes 32 bits
+_TCP = re.compile(r"tcp://(?P<host>\[[^\]@]+\]|[^:/\[\]@]+):(?P<port>\d+|\*)")
 _log = logging.getLogger(__name__)
 
 
@@ -47,8 +48,8 @@ class ZmqOptions:
     hwm: int = 4
 
     def __post_init__(self) -> None:
-        if self.hwm < 1:
-            raise ConfigError(f"hwm must be at least 1 message, not {self.hwm} (0 would mean no bound)")
+        if not 1 <= self.hwm <= _MAX_HWM:
+            raise ConfigError(f"hwm must be from 1 to {_MAX_HWM} messages, not {self.hwm} (0 would mean no bound)")
 
 
 class ZmqSink:
@@ -126,9 +127,8 @@ def _check(endpoint: str) -> None:
         return
     match = _TCP.fullmatch(endpoint)
     if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
-        raise ConfigError(
-            f"cannot publish on {endpoint!r}; write zmq+tcp://127.0.0.1:5555 or zmq+ipc:///tmp/depth.sock"
-        )
+        shown = re.sub(r"^(\w+:(//)?).*@", r"\1***@", endpoint, flags=re.DOTALL)  # could be a password
+        raise ConfigError(f"cannot publish on {shown!r}; write zmq+tcp://127.0.0.1:5555 or zmq+ipc:///tmp/depth.sock")
     if not _is_loopback(match["host"].strip("[]")):
         _log.warning("%s can be reached from the network, and depth is sent without encryption", endpoint)
 
@@ -142,6 +142,8 @@ def _is_loopback(host: str) -> bool:
 
 def _check_ipc(name: str) -> None:
     """libzmq deletes whatever has the name of its socket, be it a file or a socket in use; so it is asked for here."""
+    if "\0" in name:
+        raise ConfigError(f"cannot publish on {'ipc://' + name!r}: no file name can have a null byte (%00) in it")
     path = Path(name)
     if name.startswith("@"):  # Linux's abstract names are no files
         return

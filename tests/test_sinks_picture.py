@@ -144,6 +144,21 @@ def test_timeline_goes_on_when_the_clock_jumps_back() -> None:
     assert [timeline.place(at(i, p)) for i, p in enumerate(pts)][-3:] == [903_000, 906_000, 909_000]
 
 
+@pytest.mark.parametrize("tick", [Fraction(1, 90_000), Fraction(1, 1000)])
+def test_timeline_of_short_files_end_to_end_keeps_their_frames_apart(tick: Fraction) -> None:
+    timeline = Timeline(tick)
+    pts = [9000 * i for length in (7, 3, 2, 5) for i in range(length)]  # none as long as a second
+    assert [timeline.place(at(i, p)) * tick for i, p in enumerate(pts)] == [Fraction(i, 10) for i in range(17)]
+    assert timeline.step * tick == Fraction(1, 10)
+
+
+def test_timeline_does_not_take_many_equal_or_two_swapped_frames_for_a_jump() -> None:
+    timeline = Timeline(Fraction(1, 1000))
+    pts = [0, 3000, *[6000] * 40, 12_000, 9000, 15_000]  # 33.3 ms are 33 ticks
+    placed = [timeline.place(at(i, p)) for i, p in enumerate(pts)]
+    assert placed == [0, 33, *range(67, 107), 133, 134, 167]
+
+
 def test_timeline_of_a_late_or_negative_start_begins_at_zero() -> None:
     assert Timeline(Fraction(1, 90_000)).place(at(0, 90_000 * 3600)) == 0
     assert Timeline(Fraction(1, 90_000)).place(at(0, -2048)) == 0

@@ -162,13 +162,40 @@ def test_close_without_subscribers_is_immediate() -> None:
         ("zmq+tcp://127.0.0.1", "write zmq\\+tcp://127.0.0.1:5555"),
         ("zmq+tcp://127.0.0.1:99999", "write zmq\\+tcp"),
         ("zmq+ipc://", "write zmq\\+tcp"),
-        ("zmq+tcp://127.0.0.1:*?hwm=0", "hwm must be at least 1"),
+        ("zmq+tcp://127.0.0.1:*?hwm=0", "hwm must be from 1 to 1000000 messages, not 0"),
+        ("zmq+tcp://127.0.0.1:*?hwm=99999999999", "hwm must be from 1 to 1000000 messages"),
+        ("zmq+ipc:///tmp/a%00b", "null byte"),
         ("zmq+tcp://127.0.0.1:*?topik=a", "did you mean 'topic'"),
     ],
 )
 def test_wrong_endpoints_and_options(uri: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         open_sink(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "zmq+tcp://user:SECRET@host:1",
+        "zmq+tcp://SECRET@127.0.0.1:1",
+        "zmq+tcp://SECRET@SECRET/@host:1",
+        "zmq+tcp:user:SECRET@host:1",
+        "zmq+tcp://user:SECRET?SECRET@host:1",
+        "zmq+tcp://user:SECRET@host:1?hwm=0",
+        "file://user:SECRET@host/a.mp4",
+        "null://user:SECRET@host",
+    ],
+)
+def test_what_stands_before_an_at_is_never_shown(uri: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigError, match=r"host|127") as error:
+        open_sink(uri)
+    assert "SECRET" not in str(error.value)
+    assert caplog.records == []
+
+
+def test_an_ipc_address_with_an_at_is_shown_whole() -> None:
+    with pytest.raises(ConfigError, match=r"^zmq\+ipc:///tmp/a@b\?hwm=0: hwm"):
+        open_sink("zmq+ipc:///tmp/a@b?hwm=0")
 
 
 def test_an_address_in_use_says_what_to_do() -> None:

@@ -6,10 +6,14 @@ import contextlib
 import functools
 import http.server
 import logging
+import os
+import socket
+import stat
 import threading
 import time
 import traceback
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +47,20 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
         "webcam:93": "no such camera",
         "/dev/video93": "no such camera",
         "gopher://host/video": "cannot read gopher://",
+        "srt://host/video": "cannot read srt://",
+        "rtsp://127.0.0.1:99999/video": "the port is wrong",
+        "http://127.0.0.1:port/video": "the port is wrong",
+        "~no-such-user/video": "no such file",
+        "a" * 5000: "cannot be opened",
+        "": "no source given",
+        " ": "no source given",
     }
     for uri, message in cases.items():
         with pytest.raises(SourceError) as caught:
             open_source(uri)
         assert message in str(caught.value), uri
         assert "\n" not in str(caught.value)
-        assert Path(uri).name in str(caught.value)
+        assert Path(uri.strip()).name in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +70,7 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
         (av.error.HTTPUnauthorizedError(1, "Server returned 401", "x"), "user name and password"),
         (av.error.HTTPNotFoundError(1, "Server returned 404", "x"), "404"),
         (av.error.ExitError(1, "Immediate exit requested", "x"), "no data in time"),
-        (av.error.OSError(5, "Input/output error", "x"), "Input/output error"),
+        (av.error.OSError(113, "No route to host", "x"), "No route to host"),
     ],
 )
 def test_ffmpeg_errors_become_advice(error: av.FFmpegError, message: str) -> None:
@@ -69,10 +80,22 @@ def test_ffmpeg_errors_become_advice(error: av.FFmpegError, message: str) -> Non
     assert "hunter2" not in str(translated) + str(error) + repr(error)
 
 
+def test_an_unknown_host_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    address = network_address("rtsp://host/s", SourceConfig())
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert "host name cannot be found" in str(source_error(av.error.OSError(5, "Input/output error"), address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
+    assert "Input/output error" in str(source_error(av.error.OSError(5, "Input/output error"), address))
+
+
 @pytest.mark.parametrize(
     "uri",
     [
         "rtsp://user:hunter2@127.0.0.1:{port}/stream",
+        "RTSP://user:hunter2@127.0.0.1:{port}/stream",
         "rtsp://hunter2@127.0.0.1:{port}/stream",
         "http://user:hunter2@127.0.0.1:{port}/v.mp4?token=hunter2&channel=3",
         "http://127.0.0.1:{port}/v.mp4?channel=3&API_KEY=hunter2&x=1#password=hunter2",
@@ -89,19 +112,53 @@ def test_credentials_are_never_shown(uri: str, closed_port: int, caplog: pytest.
     assert str(closed_port) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "rtsp://joe:S3CRET/x",  # the host forgotten
+        "rtsp:/joe:S3CRET@h/x",
+        "rtsp:joe:S3CRET@h/x",
+        "rstp//joe:S3CRET@h/x",
+        "joe:S3CRET@h/x",
+        "joe:S3CRET@h://x",
+        "rtsp:/joe:S3CRET*@h/x",
+        "rtsp:/h/password=S3CRET/x",
+        "file://joe:S3CRET@h/x",
+        "joe:S3CRET" + "z" * 5000 + "@h/x",
+    ],
+)
+def test_credentials_in_mistyped_addresses_are_never_shown(uri: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(uri)
+    assert "***" in str(caught.value)
+    assert "S3CRET" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_redact_keeps_what_tells_cameras_apart() -> None:
     assert redact("rtsp://u:p@ss@[::1]:554/cam?channel=1&subtype=0") == "rtsp://***@[::1]:554/cam?channel=1&subtype=0"
     assert redact("rtsp://u:pass/word@host/cam") == "rtsp://***@host/cam"
+    for password in ("12/S3CRET", "12#S3CRET", "12?S3CRET", "p@ss/S3CRET"):
+        assert redact(f"rtsp://joe:{password}@host:9/x") == "rtsp://***@host:9/x"
     assert redact("http://host/a@b.mp4") == "http://host/a@b.mp4"
+    assert redact("http://10.0.0.5:8080/a@b.mp4") == "http://10.0.0.5:8080/a@b.mp4"
+    assert redact("rtsp://camera:554/cam?channel=1") == "rtsp://camera:554/cam?channel=1"
+    assert redact("udp://@:1234") == "udp://***@:1234"
     assert redact("http://h/v?X-Amz-Signature=abc&t=1") == "http://h/v?X-Amz-Signature=***&t=1"
     assert redact("/home/me/token=1.mp4") == "/home/me/token=1.mp4"
     assert "secret" not in repr(network_address("rtsp://u:secret@h/", SourceConfig()))
 
 
 def test_config_rejects_nonsense() -> None:
-    for options in ({"open_timeout_s": 0}, {"image_rate": -1}, {"rtsp_transport": "pigeon"}, {"camera_size": (0, 1)}):
-        with pytest.raises(ConfigError, match=next(iter(options))):
-            SourceConfig(**options)  # type: ignore[arg-type]
+    nonsense = [("open_timeout_s", 0), ("rtsp_transport", "pigeon"), ("camera_size", (0, 1))]
+    nonsense += [("image_rate", rate) for rate in (-1, 0, 1e-9, 1e9, float("nan"))]
+    for option, value in nonsense:
+        with pytest.raises(ConfigError, match="--" + option.replace("_", "-")):
+            SourceConfig(**{option: value})  # type: ignore[arg-type]
+
+
+def test_image_rates_are_exact() -> None:
+    rates = {25: Fraction(25), 29.97: Fraction(2997, 100), 1 / 3600: Fraction(1, 3600), 1e-5: Fraction(1, 100_000)}
+    assert {rate: SourceConfig(image_rate=rate).image_rate_exact for rate in rates} == rates
 
 
 @pytest.mark.parametrize(
@@ -224,8 +281,36 @@ def test_http_errors(server: str) -> None:
             open_source(f"{server}/{path}")
 
 
+def test_schemes_ignore_case(tmp_path: Path, server: str) -> None:
+    media.numbered_video(tmp_path / "v.mp4", 2)
+    assert len(media.read(server.replace("http", "HTTP") + "/v.mp4")) == 2
+    assert len(media.read((tmp_path / "v.mp4").as_uri().replace("file", "File"))) == 2
+
+
+def test_a_camera_that_accepts_and_says_nothing_times_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+        uri = f"rtsp://127.0.0.1:{camera.getsockname()[1]}/x"
+        with pytest.raises(SourceError, match="no data in time"):
+            open_source(uri, config=SourceConfig(open_timeout_s=0.2))
+
+
 def test_a_silent_server_times_out(server: str) -> None:
     start = time.monotonic()
     with pytest.raises(SourceError, match="no data in time"):
         open_source(f"{server}/silent", config=SourceConfig(open_timeout_s=0.3))
     assert time.monotonic() - start < 5
+
+
+def test_a_link_to_a_camera_is_a_camera(tmp_path: Path) -> None:
+    device = Path("/dev/video97")
+    try:
+        os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(81, 97))
+    except (AttributeError, OSError):
+        pytest.skip("device files can be made by root on Linux only")
+    try:
+        (tmp_path / "front").symlink_to(device)
+        with pytest.raises(SourceError, match="/dev/video97: ") as caught:
+            open_source(str(tmp_path / "front"))
+        assert "not a file" not in str(caught.value)
+    finally:
+        device.unlink()

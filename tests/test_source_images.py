@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,33 @@ def test_a_broken_picture_in_a_folder_is_left_out(tmp_path: Path, caplog: pytest
     assert [(f.index, f.pts, media.number(f)) for f in frames] == [(0, 0, 0), (1, 2, 2)]
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "1.png" in caplog.text
+
+
+def test_a_folder_of_broken_pictures_says_so(tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(b"broken")
+    frames, error = media.read_until_error(tmp_path)
+    assert frames == []
+    assert "none of 3 pictures could be read" in str(error)
+    assert "0.png" in str(error)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs in folders")
+def test_pipes_are_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    for name in ("pipe.mp4", "pipe.png"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(SourceError, match=f"{name}: a pipe"):
+            open_source(str(tmp_path / name))
+    save_numbered(tmp_path / "zero.png", 0)
+    assert [media.number(f) for f in media.read(tmp_path)] == [0]
+
+
+def test_a_name_that_starts_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_numbered(tmp_path / "~tilde.png", 3)
+    for name in ("~tilde.png", "~/~tilde.png"):
+        assert [media.number(f) for f in media.read(name)] == [3]
 
 
 def test_a_broken_single_picture_is_an_error(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 import io
 import logging
 import os
+import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +54,11 @@ def test_missing_file() -> None:
     message = refusal("no/such/depth_pro.pt")
     assert "no/such/depth_pro.pt" in message
     assert "nano" in message
+
+
+@pytest.mark.parametrize("spec", ["", " "])
+def test_no_model(spec: str) -> None:
+    assert refusal(spec).startswith("no model was given")
 
 
 def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
@@ -132,20 +139,29 @@ def test_pickle_of_something_else(tmp_path: Path, content: Any) -> None:
     assert f"holds a {type(content).__name__}" in refusal(tmp_path / "x.pt")
 
 
+def test_torch_does_not_warn_of_another_pickle_protocol(tmp_path: Path) -> None:
+    (tmp_path / "x.pt").write_bytes(pickle.dumps({"a": 1}, protocol=4))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert "can run code" in refusal(tmp_path / "x.pt")
+    assert caught == []
+
+
 def test_another_models_checkpoint(tmp_path: Path) -> None:
     resnet = {"conv1.weight": torch.ones(64, 3, 7, 7), "bn1.weight": torch.ones(64), "fc.bias": torch.ones(1000)}
     torch.save(resnet, tmp_path / "resnet18.pt")
     message = refusal(tmp_path / "resnet18.pt", config=None)
-    assert "is no checkpoint of nano: " in message
+    assert "is no Depth Pro checkpoint (" in message
+    assert "nano" not in message
     assert "missing (first: encoder.patch_encoder.cls_token)" in message
     assert "3 are not known (first: conv1.weight)" in message
 
 
 def test_one_tensor_too_few_or_too_many(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
     torch.save({n: t for n, t in tensors.items() if n != "head.1.bias"}, tmp_path / "x.pt")
-    assert f"1 of {len(tensors)} tensors are missing (first: head.1.bias)" in refusal(tmp_path / "x.pt")
+    assert f"1 of {len(tensors)} tensors is missing (first: head.1.bias)" in refusal(tmp_path / "x.pt")
     torch.save(tensors | {"head.9.bias": torch.ones(1)}, tmp_path / "x.pt")
-    assert "1 are not known (first: head.9.bias)" in refusal(tmp_path / "x.pt")
+    assert "1 is not known (first: head.9.bias)" in refusal(tmp_path / "x.pt")
 
 
 def test_strict_in_the_transformers_layout_too(tmp_path: Path) -> None:
@@ -155,15 +171,13 @@ def test_strict_in_the_transformers_layout_too(tmp_path: Path) -> None:
     assert "missing (first: encoder.image_encoder.blocks.1.attn.qkv.bias)" in refusal(tmp_path / "x.safetensors")
     twice = stored | {key.replace("k_proj", "attention.key"): stored[key].clone()}
     safetensors.torch.save_file(twice, tmp_path / "x.safetensors")
-    assert "1 are not known (first: depth_pro.encoder.image_encoder.model.encoder" in refusal(
-        tmp_path / "x.safetensors"
-    )
+    assert "1 is not known (first: depth_pro.encoder.image_encoder.model.encoder" in refusal(tmp_path / "x.safetensors")
     safetensors.torch.save_file(stored | {key: torch.ones(7)}, tmp_path / "x.safetensors")
     assert "3 are not known (first: depth_pro.encoder.image_encoder.model.encoder" in refusal(
         tmp_path / "x.safetensors"
     )
     safetensors.torch.save_file(stored | {"depth_pro.extra": torch.ones(1)}, tmp_path / "x.safetensors")
-    assert "1 are not known (first: depth_pro.extra)" in refusal(tmp_path / "x.safetensors")
+    assert "1 is not known (first: depth_pro.extra)" in refusal(tmp_path / "x.safetensors")
 
 
 def test_shapes_of_another_size(tmp_path: Path, tensors: dict[str, Tensor]) -> None:

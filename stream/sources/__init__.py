@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import glob
 import re
+import stat
 
 from stream.errors import SourceError
 from stream.ports import Source
-from stream.sources.address import camera_address, file_address, local_path, network_address
+from stream.sources.address import (
+    camera_address,
+    file_address,
+    is_file_uri,
+    local_path,
+    network_address,
+    redact_unknown,
+)
 from stream.sources.config import SourceConfig
 from stream.sources.images import ImageSource, is_image, list_folder, list_glob
 from stream.sources.video import VideoSource
 
 __all__ = ["SourceConfig", "open_source"]
+
+_CAMERA_DEVICE = re.compile(r"/dev/video\d+")
 
 
 def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
@@ -35,25 +45,43 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
         SourceError: it cannot be opened; the message says why and what to do.
     """
     config = config or SourceConfig()
+    if not uri.strip():
+        raise SourceError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
     if uri == "demo":
         from stream.demo import DemoSource  # rendered, not decoded: nobody else pays for its import
 
         return DemoSource()
-    if re.match(r"webcam(:|$)|/dev/video\d+$", uri):
+    if re.match(r"webcam(:|$)", uri) or _CAMERA_DEVICE.fullmatch(uri):
         return VideoSource(camera_address(uri, config), config)
-    if "://" in uri and not uri.startswith("file://"):
+    if "://" in uri and not is_file_uri(uri):
         return VideoSource(network_address(uri, config), config)
     return _open_local(uri, config)
 
 
 def _open_local(uri: str, config: SourceConfig) -> Source:
-    path = local_path(uri)
-    if path.is_dir():
+    try:
+        path = local_path(uri)
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: not even a possible name
+        mode = None
+    except OSError as exc:  # whose text shows the path, and with it what a mistyped address holds
+        raise SourceError(f"{redact_unknown(uri)}: cannot be opened ({exc.strerror}); check the path") from None
+    if mode is None:
+        if glob.has_magic(uri) and not is_file_uri(uri):
+            return ImageSource(list_glob(str(path)), name=str(path), config=config)
+        raise SourceError(
+            f"{redact_unknown(uri)}: no such file or folder; check the path, or give webcam:0, "
+            "an rtsp:// address or demo"
+        )
+    if stat.S_ISDIR(mode):
         return ImageSource(list_folder(path), name=str(path), config=config)
-    if path.exists():
-        if is_image(path):
-            return ImageSource([path], name=str(path), config=config)
-        return VideoSource(file_address(path), config)
-    if glob.has_magic(str(path)):
-        return ImageSource(list_glob(str(path)), name=str(path), config=config)
-    raise SourceError(f"{uri}: no such file or folder; check the path, or give webcam:0, an rtsp:// address or demo")
+    device = str(path.resolve())  # /dev/v4l/by-id/… are links that keep their name when cameras are plugged anew
+    if stat.S_ISCHR(mode) and _CAMERA_DEVICE.fullmatch(device):
+        return VideoSource(camera_address(device, config), config)
+    if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer, forever
+        raise SourceError(
+            f"{path}: a pipe, socket or device, not a file; give a video, a picture, a folder or webcam:0"
+        )
+    if is_image(path):
+        return ImageSource([path], name=str(path), config=config)
+    return VideoSource(file_address(path), config)

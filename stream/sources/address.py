@@ -12,26 +12,54 @@ from urllib.request import url2pathname
 from stream.errors import SourceError
 from stream.sources.config import SourceConfig
 
-NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp")
+# What FFmpeg in PyAV's wheels speaks; PyAV cannot list the protocols of another build.
+NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "tcp")
 _SECRET = re.compile(
     r"([\w.\-%]*(?:token|key|pass|pwd|secret|auth|sig|credential|session|user|login|jwt)[\w.\-%]*=)[^&#;\s]*",
     re.IGNORECASE,
 )
 
 
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*", re.IGNORECASE)
+_IP_ADDRESS = re.compile(r"(\[[^\]@]*\]|\d{1,3}(\.\d{1,3}){3})(:\d+)?(?=[/?#])")  # a host that cannot be a user's name
+
+
 def redact(uri: str) -> str:
-    """``uri`` without user, password and the values of query parameters that sound secret; local paths unchanged."""
+    """``uri`` without user, password and the values of query parameters that sound secret; local paths unchanged.
+
+    In doubt it hides too much: a "/", "?" or "#" typed into a password makes ``user:1`` look like a host and its port.
+    """
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return uri
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    head, at, _ = authority.rpartition("@")
-    # A "/" typed into a password ends the authority early: what follows up to the last "@" is still secret.
-    if not at and not re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", authority):
-        head, at, _ = rest.rpartition("@")
-    if at:
-        rest = "***@" + rest[len(head) + 1 :]
+    if not _SCHEME.fullmatch(scheme):
+        return redact_unknown(uri)
+    authority = _authority(rest)
+    head, at, tail = rest.rpartition("@")
+    host = _IP_ADDRESS.match(head)
+    if at and ("@" in authority or ":" in head[host.end() if host else 0 :]):
+        rest = f"***@{tail}"
+    elif not _has_valid_port(authority):  # or a password whose host was forgotten
+        rest = f"{authority.partition(':')[0]}:***{rest[len(authority) :]}"
     return f"{scheme}://" + _SECRET.sub(r"\1***", rest)
+
+
+def redact_unknown(uri: str) -> str:
+    """The same for what is neither an address nor a path that exists: a mistyped address perhaps, so any
+    ``name:secret@`` goes, with all before it."""
+    head, at, tail = uri.rpartition("@")
+    return _SECRET.sub(r"\1***", f"***@{tail}" if at and (":" in head or "//" in head) else uri)
+
+
+def _authority(rest: str) -> str:
+    """User, host and port of an address without its scheme, as FFmpeg splits it."""
+    return re.split(r"[/?#]", rest, maxsplit=1)[0]
+
+
+def _has_valid_port(authority: str) -> bool:
+    """Whether the port is missing, empty or a number from 1 to 65535."""
+    match = re.fullmatch(r"(?:\[.*\]|[^:]*)(?::(\d*))?", authority.rpartition("@")[2], re.ASCII)
+    return match is not None and (not match[1] or (len(match[1]) <= 5 and 0 < int(match[1]) < 2**16))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +83,22 @@ class Address:
     options: dict[str, str] = field(default_factory=dict)
 
 
+def is_file_uri(uri: str) -> bool:
+    """Whether ``uri`` is a ``file://`` one."""
+    return uri[:7].lower() == "file://"
+
+
 def local_path(uri: str) -> Path:
     """The path a ``file://`` URI or a plain path names."""
-    return Path(url2pathname(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri).expanduser()
+    if is_file_uri(uri):
+        return Path(url2pathname(urlsplit(uri).path))
+    literal = Path(uri)
+    if not uri.startswith("~") or literal.exists():
+        return literal
+    try:
+        return literal.expanduser()
+    except RuntimeError:  # no such user: a name that starts with a tilde
+        return literal
 
 
 def file_address(path: Path) -> Address:
@@ -70,14 +111,20 @@ def network_address(uri: str, config: SourceConfig) -> Address:
     """A camera or file behind a server.
 
     Raises:
-        SourceError: a protocol we do not read.
+        SourceError: a protocol we do not read, or a port that is none.
     """
-    scheme = uri.partition("://")[0].lower()
+    scheme, _, rest = uri.partition("://")
+    scheme = scheme.lower()
+    uri = f"{scheme}://{rest}"  # FFmpeg minds the case
     if scheme not in NETWORK_SCHEMES:
+        kind = f"{scheme}://" if _SCHEME.fullmatch(scheme) else "such"
         raise SourceError(
-            f"{redact(uri)}: cannot read {scheme}:// addresses; give a file, a folder, webcam:0 or one of "
+            f"{redact(uri)}: cannot read {kind} addresses; give a file, a folder, webcam:0 or one of "
             + ", ".join(f"{s}://" for s in NETWORK_SCHEMES)
         )
+    if not _has_valid_port(_authority(rest)):
+        hint = "; in a password write / ? # as %2F %3F %23" if "@" in rest else ""
+        raise SourceError(f"{redact(uri)}: the port is wrong; give a number from 1 to 65535 after the host{hint}")
     if scheme in ("http", "https"):
         # No "nobuffer" here: it throws away what was read while probing, which in a file are its first frames.
         return Address(target=uri, name=redact(uri), live=None, network=True)

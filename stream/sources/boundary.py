@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+from urllib.parse import urlsplit
+
 import av
 
 from stream.errors import SourceError
 from stream.sources.address import Address
+
+_LATE = "no data in time; check the network or raise the timeout"
 
 # First match wins: subclasses stand before their bases.
 _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
@@ -19,36 +25,53 @@ _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str]
         (av.error.ConnectionResetError, av.error.ConnectionAbortedError, av.error.BrokenPipeError),
         "the connection was lost; check the network and the camera",
     ),
-    ((av.error.TimeoutError, av.error.ExitError), "no data in time; check the network or raise the timeout"),
+    ((av.error.TimeoutError, av.error.ExitError), _LATE),
     (av.error.PermissionError, "permission denied; check its access rights"),
-    (av.error.ProtocolNotFoundError, "this FFmpeg build does not speak the protocol; install PyAV from its wheels"),
+    (av.error.ProtocolNotFoundError, "this FFmpeg build does not speak the protocol; use rtsp:// or http:// instead"),
     (av.error.DemuxerNotFoundError, "this FFmpeg build cannot read the device; install PyAV from its wheels"),
     (av.error.PatchWelcomeError, "FFmpeg does not support this variant of the format; convert the file first"),
 )
 
 
-def source_error(exc: av.FFmpegError, address: Address) -> SourceError:
+def source_error(exc: av.FFmpegError, address: Address, *, late: bool = False) -> SourceError:
     """The error to raise for ``exc``; use as ``raise source_error(exc, address) from exc``.
+
+    ``late``: it came when a server's time was up, which FFmpeg's RTSP client calls invalid data.
 
     Also takes the address out of ``exc``, whose text would show its credentials in a traceback.
     """
     strerror = exc.args[1] if len(exc.args) > 1 else type(exc).__name__
     exc.args = (*exc.args[:1], strerror, address.name)
-    return SourceError(f"{address.name}: {_cause(exc, address) or strerror}")
+    return SourceError(f"{address.name}: {_cause(exc, address, late) or strerror}")
 
 
-def _cause(exc: av.FFmpegError, address: Address) -> str | None:
+def _cause(exc: av.FFmpegError, address: Address, late: bool) -> str | None:
     if isinstance(exc, av.error.FileNotFoundError):
         camera = address.format is not None
         return "no such camera; check the number and its cable" if camera else "no such file; check the path"
     if isinstance(exc, av.error.InvalidDataError):
-        return _why_invalid(address)
+        return _LATE if late else _why_invalid(address)
     for kinds, text in _CAUSES:
         if isinstance(exc, kinds):
             return text
     if isinstance(exc, OSError):
+        if late:
+            return _LATE
+        if address.network and exc.errno == errno.EIO and not _has_host(address.target):
+            return "the host name cannot be found; check its spelling and the network"
         return f"{exc.strerror}; check " + ("host name and network" if address.network else "the device or disk")
     return None
+
+
+def _has_host(uri: str) -> bool:
+    """Whether the name of the host resolves; FFmpeg tells that by an I/O error."""
+    try:
+        host = urlsplit(uri).hostname
+        if host is not None:
+            socket.getaddrinfo(host, None)
+    except (OSError, ValueError):  # ValueError: a name or an address that cannot be one
+        return False
+    return True
 
 
 def _why_invalid(address: Address) -> str:

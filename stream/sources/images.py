@@ -13,7 +13,7 @@ from natsort import natsorted, ns
 from stream.errors import SourceError
 from stream.frame import Frame
 from stream.ports import SourceInfo
-from stream.sources.address import file_address
+from stream.sources.address import file_address, redact_unknown
 from stream.sources.boundary import source_error
 from stream.sources.config import SourceConfig
 from stream.sources.exif import read_exif
@@ -48,7 +48,8 @@ def list_glob(pattern: str) -> list[Path]:
     Raises:
         SourceError: there are none.
     """
-    return _sorted([Path(p) for p in glob.glob(pattern, recursive=True)], f"{pattern}: matches no pictures")  # noqa: PTH207
+    paths = [Path(p) for p in glob.glob(pattern, recursive=True)]  # noqa: PTH207
+    return _sorted(paths, f"{redact_unknown(pattern)}: matches no pictures")
 
 
 def _sorted(paths: list[Path], complaint: str) -> list[Path]:
@@ -77,19 +78,22 @@ class ImageSource:
             SourceError: not one of them could be read.
         """
         index = 0
-        error: SourceError | None = None
+        first: SourceError | None = None
         for position, path in enumerate(self._paths):
             try:
                 frame = self._read(path, index, position)
             except SourceError as exc:
-                error = exc
+                first = first or exc
                 if len(self._paths) > 1:
                     log.warning("left out: %s", exc)
                 continue
             yield frame
             index += 1
-        if index == 0 and error is not None:
-            raise error
+        if index == 0 and first is not None:
+            if len(self._paths) == 1:
+                raise first
+            count = len(self._paths)
+            raise SourceError(f"{self.info.name}: none of {count} pictures could be read; {first}") from first
 
     def close(self) -> None:
         """Nothing stays open between pictures."""
@@ -114,6 +118,13 @@ class ImageSource:
         )
 
 
+def _is_pipe(path: Path) -> bool:
+    try:
+        return path.is_fifo()
+    except OSError:  # opening it will say why
+        return False
+
+
 def decode_image(path: Path, unpacker: Unpacker) -> Picture:
     """The first picture in an image file.
 
@@ -121,6 +132,8 @@ def decode_image(path: Path, unpacker: Unpacker) -> Picture:
         SourceError: the file is missing, unreadable or not a picture.
     """
     address = file_address(path)
+    if _is_pipe(path):  # opening it would wait for its writer, forever
+        raise SourceError(f"{path}: a pipe, not a file; give a picture")
     try:
         with av.open(address.target, options=address.options, metadata_errors="replace") as container:
             for frame in container.decode(video=0):

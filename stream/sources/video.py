@@ -198,6 +198,7 @@ class VideoSource:
 
 def _open(address: Address, config: SourceConfig) -> av.container.InputContainer:
     timeout = (config.open_timeout_s, config.read_timeout_s) if address.live is not False else None
+    start = time.monotonic()
     try:
         return av.open(
             address.target,
@@ -207,7 +208,8 @@ def _open(address: Address, config: SourceConfig) -> av.container.InputContainer
             timeout=timeout,
         )
     except av.FFmpegError as exc:
-        raise source_error(exc, address) from exc
+        late = address.network and time.monotonic() - start >= config.open_timeout_s
+        raise source_error(exc, address, late=late) from exc
     except ValueError as exc:  # PyAV's own, for a demuxer this build of FFmpeg lacks
         raise SourceError(f"{address.name}: this FFmpeg build cannot read it; install PyAV from its wheels") from exc
 

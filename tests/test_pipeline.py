@@ -30,6 +30,10 @@ def no_thread_is_left() -> Iterator[None]:
 def finish(pipeline: Pipeline) -> Status:
     """Run to the end, but never longer than ``SOON``."""
     pipeline.start()
+    return await_end(pipeline)
+
+
+def await_end(pipeline: Pipeline) -> Status:
     deadline = time.monotonic() + SOON
     while not pipeline.wait(0.05):
         assert time.monotonic() < deadline, "the run hangs"
@@ -172,10 +176,7 @@ def test_stop_writes_what_has_depth_and_drops_the_rest() -> None:
     pipeline.start()
     assert started.wait(SOON)
     pipeline.stop()
-    deadline = time.monotonic() + SOON
-    while not pipeline.wait(0.05):
-        assert time.monotonic() < deadline
-    status = pipeline.result()
+    status = await_end(pipeline)
     assert sink.closed == 1
     assert len(sink.written) == status.processed < 100_000
     assert status.processed + status.dropped == status.produced
@@ -199,10 +200,7 @@ def test_a_sink_that_hangs_is_left_behind_after_a_stop(live: bool) -> None:
     pipeline.start()
     assert hanging.wait(SOON)
     pipeline.stop()
-    deadline = time.monotonic() + SOON
-    while not pipeline.wait(0.05):
-        assert time.monotonic() < deadline
-    status = pipeline.result()
+    status = await_end(pipeline)
     assert "stuck has hung for 0.2 s" in str(status.sinks[0].error)
     assert good.closed == 1
     assert status.sinks[1].error is None
@@ -239,10 +237,7 @@ def test_a_source_that_hangs_is_left_behind_after_a_stop(caplog: pytest.LogCaptu
     pipeline.start()
     assert hanging.wait(SOON)
     pipeline.stop()
-    deadline = time.monotonic() + SOON
-    while not pipeline.wait(0.05):
-        assert time.monotonic() < deadline
-    pipeline.result()
+    await_end(pipeline)
     assert sink.closed == 1
     assert "scripted did not stop" in caplog.text
     release.set()

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, NoReturn
 from urllib.parse import quote, urlsplit
-from urllib.request import url2pathname
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
@@ -35,6 +34,7 @@ from stream.errors import ConfigError, DepthStreamError
 from stream.pipeline import Pipeline, PipelineConfig
 from stream.ports import SourceInfo
 from stream.sources import SourceConfig, open_source
+from stream.sources.address import local_path
 
 DONE, FAILED, USAGE, SINK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -93,9 +93,8 @@ def run(
         demo: a rendered scene.
     sink
         Where depth goes; repeat it for several. A video file (depth.mp4?view=side-by-side), lossless millimetres
-        (depth.mkv?codec=ffv1), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:. The README lists
-        their options. Default: a side-by-side video
-        named after the file, or zmq+tcp://127.0.0.1:5555 for a camera.
+        (depth.mkv?codec=ffv1), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:. The README lists their options.
+        Default: a side-by-side video named after the file, or zmq+tcp://127.0.0.1:5555 for a camera.
     overwrite
         Replace output files that exist.
     verbose
@@ -157,15 +156,8 @@ def _refuse_clashes(source: str, outputs: list[str]) -> None:
     for i, place in enumerate(places):
         if place in places[:i]:
             raise ConfigError(f"{outputs[i]} is named twice as an output; give each output a name of its own")
-        if place in _input_files(source):
+        if place == local_path(source).resolve():
             raise ConfigError(f"{outputs[i]} is the input; give the output another name")
-
-
-def _input_files(source: str) -> list[Path]:
-    """What ``source`` may mean as a local file, in every spelling that a source can have."""
-    path = url2pathname(urlsplit(source).path) if source.startswith("file://") else source
-    home = os.path.expanduser(path)  # noqa: PTH111 (Path's raises where there is no such user)
-    return [Path(spelling).resolve() for spelling in (path, home)]
 
 
 def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
@@ -222,15 +214,14 @@ def command() -> NoReturn:
     """The program: :func:`main`, then out."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     status = main(sys.argv[1:])
-    if threading.active_count() > 1:
-        # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would complain about the closed pipe on its way out
+    if threading.active_count() > 1:
+        # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 

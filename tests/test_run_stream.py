@@ -147,7 +147,7 @@ def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path)
     before = clip.read_bytes()
     (clip.parent / "sub").mkdir()
     (clip.parent / "link.mp4").symlink_to(clip)
-    for source in (clip, clip.as_uri(), clip.name, "sub/../clip.mp4"):
+    for source in (clip, clip.as_uri(), clip.as_uri().replace("file", "FILE"), clip.name, "sub/../clip.mp4"):
         for output in (clip.name, "link.mp4"):
             status, _, err = run(source, "--sink", output, "--overwrite")
             assert status == run_stream.USAGE

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +36,6 @@ from rich.table import Table
 from model.estimator import DepthProEstimator, EstimatorConfig
 from model.weights import load, untrained
 from sinks import open_sink
-from stream.channel import Closed
 from stream.frame import Frame
 from stream.pipeline import Pipeline
 from stream.ports import Source, SourceInfo
@@ -138,19 +138,8 @@ def main(
         return DepthProEstimator(model=loaded, config=config)
 
     estimator = make()
-    ring = Ring(slots=9, policy="block")
     with closing(Looped(source, 8)) as clip:
-        for frame in clip:
-            ring.put(frame)
-    ring.close()
-    decoded = []
-    while True:
-        try:
-            lease = ring.take()
-        except Closed:
-            break
-        assert lease is not None
-        decoded.append(lease.frame)
+        decoded = [replace(frame, planes=tuple(p.copy() for p in frame.planes)) for frame in clip]
 
     rates: dict[str, list[float]] = {"network": [], "estimator": [], "pipeline": []}
     with tempfile.TemporaryDirectory() as folder:

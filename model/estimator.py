@@ -60,6 +60,10 @@ class EstimatorConfig:
     in_flight: int = 2
     """Frames on a GPU at once. 2 hides transfers and the focal filter; 1 is slower, with a little less latency."""
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.in_flight <= 64:
+            raise ConfigError(f"--in-flight must be from 1 to 64, not {self.in_flight}")
+
 
 class _Lane:
     """The device's side of one frame in flight: its planes, and a page-locked pair of numbers on the host."""
@@ -128,7 +132,7 @@ class DepthProEstimator:
         self._cuts = SceneCutDetector()
         self._with_image = with_image
         self._streams = streams_for(self._device)
-        self._capacity = self._in_flight()
+        self._capacity = self._config.in_flight if self._device.type == "cuda" else 1
         self._lanes = deque(_Lane(self._device) for _ in range(self._capacity))
         self._jobs: deque[_Job] = deque()
         self._networks: dict[Precision, DepthProNetwork] = {}
@@ -296,8 +300,3 @@ class DepthProEstimator:
         if x.device.type == "cpu":
             return x
         return torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
-
-    def _in_flight(self) -> int:
-        if not 1 <= self._config.in_flight <= 64:
-            raise ConfigError(f"--in-flight must be from 1 to 64, not {self._config.in_flight}")
-        return self._config.in_flight if self._device.type == "cuda" else 1

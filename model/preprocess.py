@@ -48,9 +48,7 @@ def rgb_from_planes(planes: Sequence[Tensor], frame: Frame, *, width: int, heigh
     rows, columns = (width, height) if turned else (height, width)
     fmt = frame.geometry.format
     resized = [_resize(_values(p, fmt), rows, columns) for p in planes]
-    rgb_3HW = resized[0] if fmt.is_rgb else _rgb_from_yuv(resized, fmt, frame.color_space, frame.color_range)
-    if fmt.is_rgb:
-        rgb_3HW = rgb_3HW / 255
+    rgb_3HW = resized[0] / 255 if fmt.is_rgb else _rgb_from_yuv(resized, fmt, frame.color_space, frame.color_range)
     return torch.rot90(rgb_3HW, frame.rotation // 90, (1, 2)) if frame.rotation else rgb_3HW
 
 

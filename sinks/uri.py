@@ -73,7 +73,7 @@ def parse_uri(uri: str) -> SinkUri:
     Raises:
         ConfigError: an option without a value, or the same option twice.
     """
-    text = _USER.sub(r"\1***@", _FILE_USER.sub(r"\1***@", uri))
+    text = without_user(uri)
     rest, _, query = uri.partition("?")
     match = _SCHEME.fullmatch(rest)
     scheme, target = (match[1].lower(), match[2]) if match else ("", rest)
@@ -88,6 +88,11 @@ def parse_uri(uri: str) -> SinkUri:
             raise ConfigError(f"{text}: option {name!r} is given twice; keep one")
         options[name] = value
     return SinkUri(text=text, scheme=scheme, target=unquote(target), options=options)
+
+
+def without_user(address: str) -> str:
+    """``address`` as it may be shown: without what could be a user and a password."""
+    return _USER.sub(r"\1***@", _FILE_USER.sub(r"\1***@", address))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 import zmq
 
 from sinks.record import describe, to_json
+from sinks.uri import without_user
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
 
@@ -127,7 +128,7 @@ def _check(endpoint: str) -> None:
         return
     match = _TCP.fullmatch(endpoint)
     if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
-        shown = re.sub(r"^(\w+:(//)?).*@", r"\1***@", endpoint, flags=re.DOTALL)  # could be a password
+        shown = without_user(endpoint)
         raise ConfigError(f"cannot publish on {shown!r}; write zmq+tcp://127.0.0.1:5555 or zmq+ipc:///tmp/depth.sock")
     if not _is_loopback(match["host"].strip("[]")):
         _log.warning("%s can be reached from the network, and depth is sent without encryption", endpoint)

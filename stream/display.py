@@ -82,11 +82,8 @@ def file_line(status: Status) -> str:
 
 def live_line(status: Status) -> str:
     """For a camera: rate, latency, drops, focal length."""
-    parts = [f"{status.fps:.1f} frames/s"]
-    if status.latency_p50_s is not None and status.latency_p99_s is not None:
-        parts.append(f"latency p50 {status.latency_p50_s * 1e3:.0f} ms, p99 {status.latency_p99_s * 1e3:.0f} ms")
-    parts.append(f"{status.dropped} dropped")
-    return " · ".join([*parts, *_focal(status.focal), *_failures(status)])
+    rate, dropped = f"{status.fps:.1f} frames/s", f"{status.dropped} dropped"
+    return " · ".join([rate, *_latency(status), dropped, *_focal(status.focal), *_failures(status)])
 
 
 def summary(status: Status) -> str:
@@ -97,9 +94,13 @@ def summary(status: Status) -> str:
     ]
     if status.retried or status.invalid:
         lines.append(f"{status.retried} frames computed again in a wider type, {status.invalid} without any depth")
-    if status.latency_p50_s is not None and status.latency_p99_s is not None:
-        lines.append(f"latency p50 {status.latency_p50_s * 1e3:.0f} ms, p99 {status.latency_p99_s * 1e3:.0f} ms")
-    return "\n".join([*lines, *(_sink_line(sink) for sink in status.sinks)])
+    return "\n".join([*lines, *_latency(status), *(_sink_line(sink) for sink in status.sinks)])
+
+
+def _latency(status: Status) -> list[str]:
+    if status.latency_p50_s is None or status.latency_p99_s is None:
+        return []
+    return [f"latency p50 {status.latency_p50_s * 1e3:.0f} ms, p99 {status.latency_p99_s * 1e3:.0f} ms"]
 
 
 def _focal(focal: FocalEstimate | None) -> list[str]:

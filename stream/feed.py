@@ -27,7 +27,7 @@ class Feed:
         self._sink = sink
         self._channel: Channel[DepthFrame] = Channel(capacity=capacity, policy=policy)
         self._written = 0
-        self._failed_writes = 0
+        self._writing = False
         self._error: Exception | None = None
         self._in_sink_since: float | None = None
         self._done = False
@@ -79,14 +79,14 @@ class Feed:
         self._done = True
 
     def status(self) -> SinkStatus:
-        lost = self._channel.dropped + self._failed_writes * (self._error is not None)
+        lost = self._channel.dropped + (self._writing and self._error is not None)
         return SinkStatus(name=self.name, written=self._written, lost=lost, error=self._error)
 
     def _write(self, frame: DepthFrame) -> None:
         self._in_sink_since = time.monotonic()
-        self._failed_writes = 1  # until it has succeeded
+        self._writing = True  # and still so when it raises: that frame is lost
         self._sink.write(frame)
-        self._failed_writes = 0
+        self._writing = False
         self._written += 1
         self._in_sink_since = None
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def _read_torch(path: Path, *, mmap: bool) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in loaded.items()}
 
 
-def write(network: DepthProNetwork, path: Path, *, trained: bool) -> None:
+def write(network: DepthProNetwork, path: Path, *, trained: bool, notes: Mapping[str, str]) -> None:
     """Write a network as safetensors that :func:`read` describes in full. All of the file appears, or nothing.
 
     Raises:
@@ -110,6 +111,7 @@ def write(network: DepthProNetwork, path: Path, *, trained: bool) -> None:
         FORMAT_KEY: FORMAT_VERSION,
         "config": network.config.to_json(),
         "trained": "true" if trained else "false",
+        **notes,
     }
     temporary = None
     try:

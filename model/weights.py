@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,13 +85,17 @@ def untrained(preset: str) -> LoadedModel:
     return LoadedModel(network=_frozen(network), name=preset, config=network.config, trained=False)
 
 
-def save(network: DepthProNetwork, path: str | os.PathLike[str], *, trained: bool) -> None:
+def save(
+    network: DepthProNetwork, path: str | os.PathLike[str], *, trained: bool, notes: Mapping[str, str] | None = None
+) -> None:
     """Write a safetensors file that :func:`load` reads without being told anything. All of it appears, or nothing.
+
+    ``notes`` go into its metadata, for people.
 
     Raises:
         WeightsError: the file cannot be written.
     """
-    checkpoint.write(network, Path(path), trained=trained)
+    checkpoint.write(network, Path(path), trained=trained, notes=notes or {})
 
 
 def _load_file(path: Path, *, name: str, config: NetworkConfig | None) -> LoadedModel:

@@ -65,15 +65,23 @@ class Encoder(nn.Module):
         # Half the overlap, in tokens: a quarter of the tile at 25 %, half of it at 50 %.
         fine_drop, coarse_drop = self.config.grid // 8, self.config.grid // 4
 
-        global_BCGG = tokens_to_map(self.image_encoder.forward_features(x2_B3TT)[:, 1:])
-        lowres = torch.cat((self.upsample2(x2_BCGG), self.upsample_lowres(global_BCGG)), dim=1)
         return Features(
             latent0=self.upsample_latent0(merge_tiles(latent0_maps, 5, fine_drop)),
             latent1=self.upsample_latent1(merge_tiles(latent1_maps, 5, fine_drop)),
             x0=self.upsample0(merge_tiles(x0_maps, 5, fine_drop)),
             x1=self.upsample1(merge_tiles(x1_maps, 3, coarse_drop)),
-            lowest=self.fuse_lowres(lowres),
+            lowest=self._lowest(x2_B3TT, x2_BCGG),
         )
+
+    def lowest(self, x2_B3TT: Tensor) -> Tensor:
+        """The last of the :class:`Features` alone, which needs the smallest picture only."""
+        return self._lowest(x2_B3TT, tokens_to_map(self.patch_encoder.forward_features(x2_B3TT)[:, 1:]))
+
+    def _lowest(self, x2_B3TT: Tensor, x2_BCGG: Tensor) -> Tensor:
+        global_BCGG = tokens_to_map(self.image_encoder.forward_features(x2_B3TT)[:, 1:])
+        lowres = torch.cat((self.upsample2(x2_BCGG), self.upsample_lowres(global_BCGG)), dim=1)
+        fused: Tensor = self.fuse_lowres(lowres)
+        return fused
 
 
 def _project_upsample(in_dim: int, out_dim: int, *, doublings: int) -> nn.Sequential:

@@ -1,0 +1,101 @@
+"""Every number of a training run. The defaults trained the packaged nano."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stream.errors import ConfigError
+
+StageName = Literal["backbone", "depth", "boundaries", "fov"]
+STAGES: tuple[StageName, ...] = ("backbone", "depth", "boundaries", "fov")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageConfig:
+    """One stage: linear warm-up, then a cosine down to zero, with AdamW.
+
+    Attributes:
+        steps: optimiser steps; 0 skips the stage.
+        batch: pictures per step.
+        learning_rate: the highest one.
+        weight_decay: of AdamW, on matrices only.
+        average: decay of the moving average of the weights, which is what the stage hands on.
+    """
+
+    steps: int = 0
+    batch: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    average: float = 0.998
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.batch < 1 or not self.learning_rate > 0 or not 0 <= self.average < 1:
+            raise ConfigError(
+                f"a stage needs steps from 0 on, a batch, a learning rate and an average below 1, not {self}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone(StageConfig):
+    """What stands in for the paper's pretrained transformers.
+
+    One transformer learns canonical inverse depth and field of view from whole pictures at tile size, where a step is
+    cheap, and starts all three.
+    """
+
+    steps: int = 5000
+    batch: int = 32
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth(StageConfig):
+    """The paper's first stage: the whole network but the field-of-view branch, mean absolute error."""
+
+    steps: int = 900
+    batch: int = 4
+    learning_rate: float = 6e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundaries(StageConfig):
+    """The paper's second stage: the derivative losses as well."""
+
+    steps: int = 500
+    batch: int = 4
+    learning_rate: float = 3e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fov(StageConfig):
+    """The last stage: the field-of-view branch, everything else frozen."""
+
+    steps: int = 1500
+    batch: int = 32
+    learning_rate: float = 4e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A whole run.
+
+    Attributes:
+        preset: the network's size, unless the run starts from a checkpoint.
+        seed: of weights and of the order of pictures.
+        validate_every: seconds between validations and checkpoints.
+        backbone, depth, boundaries, fov: the stages, in this order.
+    """
+
+    preset: str = "nano"
+    seed: int = 0
+    validate_every: float = 240.0
+    backbone: Backbone = field(default_factory=Backbone)
+    depth: Depth = field(default_factory=Depth)
+    boundaries: Boundaries = field(default_factory=Boundaries)
+    fov: Fov = field(default_factory=Fov)
+
+    def stage(self, name: StageName) -> StageConfig:
+        """The stage of that name."""
+        found: StageConfig = getattr(self, name)
+        return found

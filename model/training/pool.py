@@ -1,0 +1,161 @@
+"""Rendered pictures on disk: a folder of arrays that several processes fill and training maps into memory.
+
+A picture is stored as the network sees it, squeezed to a square. Depth is stored inverted, so that the sky is an
+ordinary number (0) and half precision is as fine far away as nearby.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from model import scenes
+from stream.errors import ConfigError
+
+_ARRAYS = {"image": np.uint8, "inverse_depth": np.float16, "focal": np.float32, "ready": np.bool_}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolConfig:
+    """What a pool holds, and so what has to be rendered again when it changes.
+
+    Attributes:
+        count: pictures.
+        size: side of the stored squares in pixels.
+        first_seed: the pictures are the seeds from here on.
+        samples: rays per pixel along each axis.
+    """
+
+    count: int = 20_000
+    size: int = 256
+    first_seed: int = 0
+    samples: int = 2
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.size < 32 or self.samples < 1 or self.first_seed < 0:
+            raise ConfigError(f"a pool needs at least one picture of 32 pixels from seed 0 on, not {self}")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one of the arrays."""
+        square = (self.size, self.size)
+        return (self.count, *{"image": (*square, 3), "inverse_depth": square}.get(name, ()))
+
+
+class Pool:
+    """The arrays of a pool, memory-mapped.
+
+    Attributes:
+        image: ``uint8 [N, S, S, 3]``, RGB.
+        inverse_depth: ``float16 [N, S, S]``, 1/m; 0 is the sky.
+        focal: ``float32 [N]``, horizontal focal length as a share of the picture's width.
+        ready: ``bool [N]``, which pictures have been rendered.
+    """
+
+    def __init__(self, folder: Path, config: PoolConfig, mode: Literal["r", "r+"]) -> None:
+        self.config = config
+        arrays: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode=mode) for name in _ARRAYS}
+        self.image: npt.NDArray[np.uint8] = arrays["image"]
+        self.inverse_depth: npt.NDArray[np.float16] = arrays["inverse_depth"]
+        self.focal: npt.NDArray[np.float32] = arrays["focal"]
+        self.ready: npt.NDArray[np.bool_] = arrays["ready"]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open for reading.
+
+        Raises:
+            ConfigError: there is no pool, or nothing in it yet.
+        """
+        try:
+            config = PoolConfig(**json.loads((folder / "pool.json").read_text()))
+            pool = cls(folder, config, "r")
+        except (OSError, TypeError, ValueError) as exc:
+            raise ConfigError(
+                f"{folder} is no pool of rendered pictures ({exc}); "
+                f"make one with: python -m model.training render {folder}"
+            ) from exc
+        if not pool.ready.any():
+            raise ConfigError(f"nothing in {folder} is rendered yet")
+        return pool
+
+    @classmethod
+    def create(cls, folder: Path, config: PoolConfig) -> Self:
+        """Make the arrays, or open those of an unfinished run with the same ``config`` for writing.
+
+        Raises:
+            ConfigError: the folder holds another pool or cannot be written.
+        """
+        description = folder / "pool.json"
+        try:
+            if description.exists():
+                found = json.loads(description.read_text())
+                if found != asdict(config):
+                    raise ConfigError(f"{folder} holds another pool, {found}; choose another folder or delete it")
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                for name, dtype in _ARRAYS.items():
+                    np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, config.shape(name))
+                description.write_text(json.dumps(asdict(config)))
+            return cls(folder, config, "r+")
+        except (OSError, ValueError) as exc:
+            raise ConfigError(f"no pool can be made in {folder}: {exc}") from exc
+
+    def missing(self) -> list[int]:
+        """Indices that are not rendered yet."""
+        return [int(i) for i in np.flatnonzero(~self.ready)]
+
+    def put(self, index: int, image_HW3: npt.NDArray[np.uint8], depth_HW: npt.NDArray[np.float32], f_px: float) -> None:
+        """Store a picture; ``depth_HW`` in metres, ``f_px`` in its pixels."""
+        size = (self.config.size, self.config.size)
+        self.image[index] = cv2.resize(image_HW3, size, interpolation=cv2.INTER_LINEAR)
+        # Nearest: a depth between foreground and background would be the truth of nothing.
+        nearest = cv2.resize(depth_HW, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        self.inverse_depth[index] = 1 / nearest
+        self.focal[index] = f_px / image_HW3.shape[1]
+        self.ready[index] = True
+
+
+def render(folder: Path, config: PoolConfig, *, processes: int | None = None) -> Iterator[int]:
+    """Render what is missing in the pool in ``folder``, which is made if need be. Yields the index of each picture.
+
+    Args:
+        folder: of the pool.
+        config: what it holds.
+        processes: how many render side by side; one per processor core unless given.
+
+    Raises:
+        ConfigError: the folder holds another pool or cannot be written.
+    """
+    missing = Pool.create(folder, config).missing()
+    chunks = [missing[start : start + 8] for start in range(0, len(missing), 8)]
+    workers = processes or os.cpu_count() or 1
+    # Spawned, not forked: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as executor:
+        for done in executor.map(_render_chunk, itertools.repeat(folder), chunks):
+            yield from done
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the processes share the cores
+
+
+def _render_chunk(folder: Path, indices: list[int]) -> list[int]:
+    config = PoolConfig(**json.loads((folder / "pool.json").read_text()))
+    pool = Pool(folder, config, "r+")
+    for index in indices:
+        seed = scenes.TRAIN_SEEDS[config.first_seed + index]
+        still = scenes.still(seed, long_side=config.size, samples=config.samples)
+        pool.put(index, still.image, still.depth, still.f_px)
+    return indices

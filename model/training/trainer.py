@@ -1,0 +1,263 @@
+"""A training run in a folder: stage after stage, with checkpoints it can go on from and curves to look at."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from model.network import DepthProNetwork, init_random
+from model.presets import PRESETS
+from model.training.batch import Batch, batches, validation
+from model.training.config import STAGES, StageConfig, StageName, TrainConfig
+from model.training.curves import draw_curves
+from model.training.pool import Pool
+from model.training.tasks import Task, task
+from model.weights import load, save
+from stream.errors import ConfigError, ModelError
+
+_log = logging.getLogger(__name__)
+MAX_GRADIENT = 1.0
+
+
+class Trainer:
+    """Trains a network on pools, in ``folder``: ``checkpoint.pt``, ``history.jsonl``, ``curves.png``, a file per stage.
+
+    Args:
+        folder: of the run. If it has a checkpoint, the run goes on from there, and ``config`` must be the same.
+        pools: where pictures come from; each stage takes the smallest ones that are as large as its pictures.
+        config: the run.
+        start_from: a checkpoint to fine-tune, of any size, instead of random weights; see :func:`model.weights.load`.
+        device: where to train. On CUDA, the network computes in bfloat16 with float32 weights.
+
+    Raises:
+        ConfigError: the folder has a run of another configuration, or cannot be written.
+        WeightsError: ``start_from`` cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pools: list[Pool],
+        config: TrainConfig,
+        *,
+        start_from: str | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self._folder = folder
+        self._pools = sorted(pools, key=lambda pool: pool.config.size)
+        self._config = config
+        self._device = device or torch.device("cpu")
+        self._autocast = self._device.type == "cuda"
+        self._resumed = self._read_checkpoint()
+        torch.manual_seed(config.seed)
+        self.network = _start(config, start_from).to(self._device)
+
+    def run(self) -> Path:
+        """Train to the end. Returns the file with the trained network, in half precision.
+
+        Raises:
+            ModelError: the gradient became infinite or not a number; the last checkpoint is from before.
+        """
+        first = self._resumed["stage"] if self._resumed else STAGES[0]
+        for name in STAGES[STAGES.index(first) :]:
+            stage = self._config.stage(name)
+            if stage.steps:
+                self._train(name, stage)
+                self._save(name)
+            self._resumed = None
+        return self._save("trained")
+
+    # One stage --------------------------------------------------------------------------------------------------------
+
+    def _train(self, name: StageName, stage: StageConfig) -> None:
+        learner = task(name, self.network).to(self._device)
+        self.network.requires_grad_(False)
+        modules = learner.trained()
+        for module in modules:
+            module.requires_grad_(True)
+        learner.train()
+        parameters = [p for module in modules for p in module.parameters()]
+        optimizer = _adamw(parameters, stage)
+        averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(stage.average))  # type: ignore[no-untyped-call]
+        step = 0
+        if self._resumed:
+            step = self._resumed["step"]
+            learner.load_state_dict(self._resumed["learner"])
+            optimizer.load_state_dict(self._resumed["optimizer"])
+            averaged.load_state_dict(self._resumed["averaged"])
+        pool = self._pool_for(learner.size)
+        exam = validation(pool, learner.size)
+
+        recent: dict[str, float] = {}
+        examined = time.monotonic()
+        feed = batches(
+            pool,
+            seed=self._config.seed * len(STAGES) + STAGES.index(name),
+            start=step,
+            count=stage.batch,
+            size=learner.size,
+        )
+        with closing(feed), _progress() as progress:
+            bar = progress.add_task(name, total=stage.steps, completed=step, loss="")
+            for batch in feed:
+                if step == stage.steps:
+                    break
+                losses = self._step(learner, batch, optimizer, _learning_rate(stage, step), parameters)
+                averaged.update_parameters(learner)
+                step += 1
+                for key, value in losses.items():
+                    recent[key] = value if key not in recent else 0.98 * recent[key] + 0.02 * value
+                progress.update(bar, completed=step, loss="  ".join(f"{k} {v:.4f}" for k, v in recent.items()))
+                if step == stage.steps or time.monotonic() - examined > self._config.validate_every:
+                    figures = self._examine(averaged.module, exam, stage.batch)
+                    self._record({"stage": name, "step": step, **recent, **figures})
+                    progress.console.print(f"{name} {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+                    self._write_checkpoint(name, step, learner, optimizer, averaged)
+                    examined = time.monotonic()
+        learner.load_state_dict(averaged.module.state_dict())  # the average is better than where the last step ended
+        learner.finish()
+
+    def _step(
+        self, learner: Task, batch: Batch, optimizer: torch.optim.Optimizer, rate: float, parameters: list[nn.Parameter]
+    ) -> dict[str, float]:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
+            losses = learner.loss(batch.to(self._device))
+        total: Tensor = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT)
+        if not math.isfinite(float(norm)):
+            raise ModelError("the gradient is no number; go on from the checkpoint with a lower learning rate")
+        optimizer.step()
+        return {key: float(value.detach()) for key, value in losses.items()}
+
+    @torch.no_grad()
+    def _examine(self, learner: Any, exam: Batch, count: int) -> dict[str, float]:
+        """AbsRel, δ1 and focal error on pictures never trained on. The sky does not count."""
+        learner.eval()
+        absrel, delta, focal = [], [], []
+        for start in range(0, len(exam.fov_B), count):
+            part = Batch(*(t[start : start + count] for t in (exam.x_B3SS, exam.target_BSS, exam.fov_B))).to(
+                self._device
+            )
+            C_BSS, fov_B = learner.predict(part)
+            if C_BSS is not None:
+                truth = part.target_BSS > 0
+                ratio = part.target_BSS[truth] / C_BSS[truth].float().clamp_min(1e-4)
+                absrel.append((ratio - 1).abs())
+                delta.append((torch.maximum(ratio, 1 / ratio) < 1.25).float())
+            if fov_B is not None:
+                tangents = [torch.tan(torch.deg2rad(f.float()) / 2) for f in (part.fov_B, fov_B)]
+                focal.append((tangents[0] / tangents[1] - 1).abs())
+        figures: dict[str, float] = {}
+        if absrel:
+            figures |= {"AbsRel": float(torch.cat(absrel).mean()), "δ1": float(torch.cat(delta).mean())}
+        if focal:
+            figures["focal error"] = float(torch.cat(focal).median())
+        return figures
+
+    def _pool_for(self, size: int) -> Pool:
+        return next((pool for pool in self._pools if pool.config.size >= size), self._pools[-1])
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        path = self._folder / "checkpoint.pt"
+        described = json.loads(json.dumps(asdict(self._config)))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                (self._folder / "config.json").write_text(json.dumps(described, indent=2))
+                return None
+            found: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+        except OSError as exc:
+            raise ConfigError(f"{self._folder} cannot hold a training run: {exc}") from exc
+        if found["config"] != described:
+            raise ConfigError(
+                f"{self._folder} holds a run of another configuration, {found['config']}; choose another folder"
+            )
+        _log.info("going on from %s, stage %s, step %d", path, found["stage"], found["step"])
+        return found
+
+    def _write_checkpoint(
+        self, name: StageName, step: int, learner: Task, optimizer: torch.optim.Optimizer, averaged: AveragedModel
+    ) -> None:
+        state = {
+            "config": json.loads(json.dumps(asdict(self._config))),
+            "stage": name,
+            "step": step,
+            "learner": learner.state_dict(),  # with all of the network
+            "optimizer": optimizer.state_dict(),
+            "averaged": averaged.state_dict(),
+        }
+        temporary = self._folder / "checkpoint.tmp"
+        torch.save(state, temporary)
+        temporary.replace(self._folder / "checkpoint.pt")
+
+    def _save(self, name: str) -> Path:
+        """The network as it is now, as a file the product loads."""
+        path = self._folder / f"{name}.safetensors"
+        stored = DepthProNetwork(self.network.config)
+        stored.load_state_dict(self.network.state_dict())
+        notes = {"training": json.dumps(asdict(self._config))}
+        save(stored.to(torch.float16), path, trained=True, notes=notes)
+        return path
+
+    def _record(self, line: dict[str, Any]) -> None:
+        history = self._folder / "history.jsonl"
+        with history.open("a") as file:
+            file.write(json.dumps(line) + os.linesep)
+        draw_curves(history, self._folder / "curves.png")
+
+
+def _start(config: TrainConfig, start_from: str | None) -> DepthProNetwork:
+    if start_from is not None:
+        loaded = load(start_from)
+        network = DepthProNetwork(loaded.config)
+        network.load_state_dict(loaded.network.state_dict())
+        return network
+    if config.preset not in PRESETS:
+        raise ConfigError(f"there is no preset {config.preset!r}; there are {', '.join(PRESETS)}")
+    network = DepthProNetwork(PRESETS[config.preset])
+    init_random(network, config.seed)
+    return network
+
+
+def _adamw(parameters: list[nn.Parameter], stage: StageConfig) -> torch.optim.AdamW:
+    """Biases, scales and positions are not decayed."""
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": stage.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98))
+
+
+def _learning_rate(stage: StageConfig, step: int) -> float:
+    rise = max(stage.steps // 25, 1)
+    if step < rise:
+        return stage.learning_rate * (step + 1) / rise
+    return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(stage.steps - rise, 1)))
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}"),
+    )

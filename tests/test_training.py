@@ -1,0 +1,263 @@
+"""Losses against hand-made maps, pools on disk, and whole runs of a tiny network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import scenes
+from model.network import DepthProNetwork, init_random
+from model.training import config as stages
+from model.training.batch import augment, batches, draw, held_back, validation
+from model.training.config import TrainConfig
+from model.training.losses import derivative_losses, mean_absolute_error
+from model.training.pool import Pool, PoolConfig, render
+from model.training.tasks import task
+from model.training.trainer import Trainer
+from model.weights import load, save
+from stream.errors import ConfigError
+from tests.tiny import TINY, tiny_model
+
+
+def slope(height: int = 32, width: int = 32) -> torch.Tensor:
+    return torch.linspace(0.2, 1.0, width).expand(1, height, width).clone()
+
+
+# Losses ---------------------------------------------------------------------------------------------------------------
+
+
+def test_losses_are_zero_for_the_truth_and_grow_with_the_error() -> None:
+    def losses(error: float) -> list[float]:
+        C = slope() * (1 + error)
+        return [float(loss) for loss in (mean_absolute_error(C, slope()), *derivative_losses(C, slope()).values())]
+
+    assert losses(0.0) == [0.0] * 4
+    assert all(0 < little < much for little, much in zip(losses(0.1), losses(0.2), strict=True))
+
+
+def test_an_error_counts_by_its_ratio_in_near_and_in_far_pictures() -> None:
+    near, far = slope(), slope() / 8
+    torch.testing.assert_close(mean_absolute_error(1.1 * near, near), mean_absolute_error(1.1 * far, far))
+    assert derivative_losses(1.1 * near, near)["MAGE"] == pytest.approx(
+        float(derivative_losses(1.1 * far, far)["MAGE"]), rel=1e-5
+    )
+
+
+def test_derivatives_do_not_see_an_offset_but_a_blurred_edge() -> None:
+    target = torch.full((1, 32, 32), 0.2)
+    target[:, :, 16:] = 1.0
+    blurred = torch.nn.functional.avg_pool2d(target[:, None], 5, stride=1, padding=2, count_include_pad=False)[:, 0]
+    for name, loss in derivative_losses(target + 0.05, target).items():
+        assert float(loss) < 1e-6, name
+        assert float(derivative_losses(blurred, target)[name]) > 1e-3, name
+
+
+def test_the_gradient_is_in_units_of_the_mean_per_pixel() -> None:
+    """A ramp that is too steep by 1 % of the mean per pixel: |∇x| = 0.01 and |∇y| = 0 at the finest scale."""
+    target = torch.full((1, 64, 64), 0.5)
+    steeper = target + 0.005 * torch.arange(64.0)
+    assert float(derivative_losses(steeper, target, scales=1)["MAGE"]) == pytest.approx(0.01 / 2, rel=1e-4)
+
+
+def test_the_sky_weighs_but_is_never_divided_by() -> None:
+    sky = torch.zeros(1, 32, 32)
+    assert float(mean_absolute_error(sky, sky)) == 0
+    assert torch.isfinite(mean_absolute_error(sky + 0.1, sky))
+
+
+# Pools ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    """Six pictures, rendered by two processes."""
+    folder = tmp_path_factory.mktemp("pool")
+    done = sorted(render(folder, PoolConfig(count=6, size=64, samples=1, first_seed=40), processes=2))
+    assert done == list(range(6))
+    return Pool.open(folder)
+
+
+def test_a_pool_holds_the_rendered_truth(pool: Pool) -> None:
+    still = scenes.still(scenes.TRAIN_SEEDS[43], long_side=64, samples=1)
+    assert float(pool.focal[3]) == pytest.approx(still.f_px / still.image.shape[1])
+    stored = pool.inverse_depth[3]
+    assert np.count_nonzero(stored == 0) == pytest.approx(
+        np.count_nonzero(np.isinf(still.depth)) * stored.size / still.depth.size, rel=0.05, abs=8
+    )
+    assert float(stored.max()) == pytest.approx(1 / float(still.depth.min()), rel=0.01)
+
+
+def test_an_interrupted_pool_goes_on(tmp_path: Path) -> None:
+    config = PoolConfig(count=3, size=32, samples=1)
+    Pool.create(tmp_path, config).put(1, np.full((9, 16, 3), 7, np.uint8), np.full((9, 16), 2, np.float32), 12.0)
+    assert sorted(render(tmp_path, config, processes=1)) == [0, 2]
+    done = Pool.open(tmp_path)
+    assert done.image[1].max() == 7
+    assert float(done.focal[1]) == 0.75
+    assert list(render(tmp_path, config, processes=1)) == []
+
+
+def test_another_pool_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    Pool.create(tmp_path, PoolConfig(count=3, size=32))
+    with pytest.raises(ConfigError, match="another pool"):
+        Pool.create(tmp_path, PoolConfig(count=4, size=32))
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"count": 3, "sides": 4}', "[]"])
+def test_a_folder_that_is_no_pool_is_named(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "pool.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"python -m model\.training render"):
+        Pool.open(tmp_path)
+
+
+def test_batches_depend_on_seed_and_number_alone(pool: Pool) -> None:
+    feed = batches(pool, seed=5, start=0, count=2, size=64)
+    first, second = next(feed), next(feed)
+    feed.close()
+    resumed = batches(pool, seed=5, start=1, count=2, size=64)
+    assert torch.equal(next(resumed).x_B3SS, second.x_B3SS)
+    resumed.close()
+    assert not torch.equal(first.x_B3SS, second.x_B3SS)
+
+
+def test_held_back_pictures_are_never_drawn(pool: Pool) -> None:
+    assert held_back(pool) == 1
+    assert len(validation(pool, 64).fov_B) == 1
+    focal = float(pool.focal[0])
+    rng = np.random.default_rng(0)
+    drawn = torch.cat([0.5 / torch.tan(torch.deg2rad(draw(pool, rng, 8, 64).fov_B) / 2) for _ in range(8)])
+    assert float((drawn - focal).abs().min()) > 1e-4
+
+
+def test_a_crop_lengthens_the_focal_length_as_it_magnifies() -> None:
+    """A square of known size stays ``C``-consistent: its width in the picture over ``C`` never changes."""
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[54:74, 54:74] = 255
+    inverse_depth = np.full((128, 128), 0.5, np.float16)
+    rng = np.random.default_rng(1)
+    focals = set()
+    for _ in range(40):
+        pixels, inverse, focal = augment(rng, image, inverse_depth, 0.8, 256)
+        row = pixels[128].mean(axis=1)
+        width = np.count_nonzero(row > (row.min() + row.max()) / 2) / 256
+        assert width / focal == pytest.approx(20 / 128 / 0.8, rel=0.06)
+        assert np.all(inverse == 0.5)
+        focals.add(round(focal, 3))
+    assert len(focals) > 10
+
+
+# Runs -----------------------------------------------------------------------------------------------------------------
+
+
+def short(**changes: object) -> TrainConfig:
+    """A run of three steps a stage."""
+    values: dict[str, object] = {
+        "backbone": stages.Backbone(steps=3, batch=2),
+        "depth": stages.Depth(steps=3, batch=1),
+        "boundaries": stages.Boundaries(steps=2, batch=1),
+        "fov": stages.Fov(steps=3, batch=2),
+    }
+    return TrainConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    save(tiny_model().network, path, trained=False)
+    return str(path)
+
+
+def test_a_run_leaves_a_network_the_product_loads_and_what_to_look_at(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    path = Trainer(tmp_path, [pool], short(), start_from=tiny).run()
+    loaded = load(str(path))
+    assert loaded.trained
+    assert loaded.config == TINY
+    before = load(tiny).network.state_dict()
+    changed = {
+        name.split(".")[0] for name, tensor in loaded.network.state_dict().items() if (tensor != before[name]).any()
+    }
+    assert changed == {"encoder", "decoder", "head", "fov"}
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["backbone", "depth", "boundaries", "fov"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert {f"{name}.safetensors" for name in ("backbone", "depth", "boundaries", "fov")} <= {
+        p.name for p in tmp_path.iterdir()
+    }
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    tmp_path: Path, pool: Pool, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = short(depth=stages.Depth(steps=4, batch=1), validate_every=0.0)
+    whole = Trainer(tmp_path / "whole", [pool], config, start_from=tiny).run()
+
+    def cut_short(self: Trainer, name: str, step: int, *rest: object) -> None:
+        write(self, name, step, *rest)  # type: ignore[arg-type]
+        if (name, step) == ("depth", 2):
+            raise KeyboardInterrupt
+
+    write = Trainer._write_checkpoint
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_write_checkpoint", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(tmp_path / "broken", [pool], config, start_from=tiny).run()
+    resumed = Trainer(tmp_path / "broken", [pool], config, start_from=tiny).run()
+    a, b = (load(str(path)).network.state_dict() for path in (whole, resumed))
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
+
+
+def test_another_configuration_does_not_continue_a_run(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    Trainer(tmp_path, [pool], short(), start_from=tiny).run()
+    with pytest.raises(ConfigError, match="another configuration"):
+        Trainer(tmp_path, [pool], short(seed=1), start_from=tiny)
+
+
+def test_training_learns(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    """Sixty steps on five pictures halve the backbone's first loss."""
+    shutil.rmtree(tmp_path)
+    config = short(backbone=stages.Backbone(steps=60, batch=4, learning_rate=3e-3), validate_every=0.0)
+    Trainer(tmp_path, [pool], config, start_from=tiny).run()
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    losses = [line["depth"] for line in lines if line["stage"] == "backbone"]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_fov_stage_changes_its_branch_alone(pool: Pool) -> None:
+    network = DepthProNetwork(TINY)
+    init_random(network, 0)
+    learner = task("fov", network)
+    x = validation(pool, learner.size)
+    torch.testing.assert_close(  # the shortcut through the smallest picture is the network itself
+        learner.predict(x)[1],
+        network(torch.nn.functional.interpolate(x.x_B3SS, scale_factor=4, mode="nearest"))[1],
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    sum(learner.loss(x).values()).backward()  # type: ignore[union-attr]
+    with_gradient = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
+    assert with_gradient == {"fov"}
+
+
+def test_the_configuration_is_in_the_file(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    import safetensors
+
+    path = Trainer(tmp_path, [pool], short(backbone=stages.Backbone(steps=0)), start_from=tiny).run()
+    with safetensors.safe_open(path, framework="pt") as file:
+        told = json.loads(file.metadata()["training"])
+    assert told == json.loads(json.dumps(asdict(short(backbone=stages.Backbone(steps=0)))))
+
+
+@pytest.mark.parametrize(
+    "values", [{"steps": -1}, {"batch": 0}, {"learning_rate": 0.0}, {"average": 1.0}, {"learning_rate": float("nan")}]
+)
+def test_numbers_that_cannot_train_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        stages.Depth(**values)  # type: ignore[arg-type]

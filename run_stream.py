@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
+from model.demo import DemoScore, DemoSource
 from model.device import choose_device
 from model.estimator import DepthProEstimator, EstimatorConfig
 from model.focal import FocalConfig
@@ -109,14 +110,16 @@ def run(
     log_to(console, verbose=verbose)
     with ExitStack() as opened:  # closes what is open when something later cannot be opened
         given = GivenCamera(camera)
-        frames = opened.enter_context(closing(open_source(source, config=reading)))
-        overwrite |= source == "demo" and not sink  # the demo's video is its own
+        demo = DemoSource() if source == "demo" else None
+        frames = opened.enter_context(closing(demo or open_source(source, config=reading)))
+        overwrite |= demo is not None and not sink  # the demo's video is its own
         uris = sink or [_default_sink(source, frames.info)]
         sinks = [opened.enter_context(closing(open_sink(uri, overwrite=overwrite))) for uri in uris]
         _refuse_clashes(source, [s.name for s in sinks])
+        score = None if demo is None else DemoScore(demo)
         device = choose_device(estimator.device)
         if model == "auto":
-            model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=source != "demo")
+            model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=demo is None)
             _log.info("model %s. %s", model, reason)
         loaded = load(model)
         depth = DepthProEstimator(
@@ -131,10 +134,17 @@ def run(
             _log.warning("%s is untrained: its depth means nothing yet, and every output says so", loaded.name)
         _log.info("%s: %s in %s on %s", frames.info.name, loaded.name, depth.precision, depth.device)
         stages = Pipeline(
-            source=frames, estimator=depth, sinks=sinks, config=pipeline, pinned=depth.device.type == "cuda"
+            source=frames,
+            estimator=depth,
+            sinks=sinks if score is None else [*sinks, score],
+            config=pipeline,
+            pinned=depth.device.type == "cuda",
         )
         opened.pop_all()  # from here on the pipeline closes them
-    return _watch(stages, frames.info, console)
+    status = _watch(stages, frames.info, console)
+    if score is not None:
+        print(score.summary(), flush=True)
+    return status
 
 
 def _default_sink(source: str, info: SourceInfo) -> str:

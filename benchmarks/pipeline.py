@@ -16,6 +16,7 @@ Prints medians over the rounds with their spread, and ratios. Absolute figures o
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import statistics
@@ -33,6 +34,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from model.demo import DemoSource
 from model.estimator import DepthProEstimator, EstimatorConfig
 from model.weights import load, untrained
 from sinks import open_sink
@@ -43,12 +45,35 @@ from stream.ring import Ring
 from stream.sources import open_source
 
 
+class Rendered:
+    """A few frames of the demo, in memory: rendering them anew would be what is measured."""
+
+    def __init__(self) -> None:
+        self._frames = _rendered()
+        self.info = SourceInfo(name="demo", live=False, frame_rate=None, frame_count=len(self._frames))
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self._frames)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@functools.cache
+def _rendered() -> list[Frame]:
+    return list(DemoSource(frame_count=12))
+
+
+def _open(uri: str) -> Source:
+    return Rendered() if uri == "demo" else open_source(uri)
+
+
 class Looped:
     """The first ``count`` frames of a clip, started again from the beginning where it is shorter."""
 
     def __init__(self, uri: str, count: int) -> None:
         self._uri, self._count = uri, count
-        self._source: Source = open_source(uri)
+        self._source: Source = _open(uri)
         self.info = SourceInfo(name=uri, live=False, frame_rate=self._source.info.frame_rate, frame_count=count)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -58,7 +83,7 @@ class Looped:
                 done += 1
                 yield frame
             self._source.close()
-            self._source = open_source(self._uri)
+            self._source = _open(self._uri)
 
     def close(self) -> None:
         self._source.close()

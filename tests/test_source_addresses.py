@@ -184,13 +184,6 @@ def test_local_addresses_survive_ffmpegs_reading_of_names() -> None:
     assert file_address(Path("a:b%d.png")).target == "file:a:b%d.png"
 
 
-def test_demo_needs_no_input() -> None:
-    source = open_source("demo")
-    assert not source.info.live
-    assert next(iter(source)).geometry.pixel_format == "rgb24"
-    source.close()
-
-
 # Network --------------------------------------------------------------------------------------------------------------
 
 

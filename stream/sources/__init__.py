@@ -35,7 +35,7 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
 
     Args:
         uri: a video file, a picture, a folder or glob of pictures (``shots/*.png``), ``webcam:0``, ``/dev/video0``,
-            ``rtsp://…``, ``http(s)://…`` (a camera if its duration is unknown, else a file), or ``demo``.
+            ``rtsp://…``, ``http(s)://…`` (a camera if its duration is unknown, else a file).
         config: timeouts and rates.
 
     Returns:
@@ -47,10 +47,6 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
     config = config or SourceConfig()
     if not uri.strip():
         raise SourceError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
-    if uri == "demo":
-        from stream.demo import DemoSource  # rendered, not decoded: nobody else pays for its import
-
-        return DemoSource()
     if re.match(r"webcam(:|$)", uri) or _CAMERA_DEVICE.fullmatch(uri):
         return VideoSource(camera_address(uri, config), config)
     if "://" in uri and not is_file_uri(uri):

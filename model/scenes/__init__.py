@@ -1,8 +1,8 @@
 """Procedural scenes with exact depth: rooms, streets, squares, tables, rendered by casting rays, decided by a seed.
 
-A scene is built of boxes, ellipsoids, frusta and cards in metres. ``still(seed)`` gives a picture as a camera would take it and
-its depth; ``flight(seed, …)`` a camera's way through a scene. World axes are those of a ROS optical frame: +x right, +y DOWN,
-+z forward; the ground is y = 0.
+A scene is built of boxes, ellipsoids, frusta and cards in metres. ``still(seed)`` gives a picture as a camera would
+take it and its depth; ``flight(seed, …)`` a camera's way through a scene. World axes are those of a ROS optical frame:
++x right, +y DOWN, +z forward; the ground is y = 0.
 """
 
 from __future__ import annotations

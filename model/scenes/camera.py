@@ -36,7 +36,8 @@ def rotation(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Matrix:
 class Camera:
     """A pinhole camera with square pixels and its principal point in the picture's middle.
 
-    ``position``: metres in the world, three numbers. ``rotation``: camera axes to world axes, ``[3, 3]``. ``f_px``: focal
+    ``position``: metres in the world, three numbers. ``rotation``: camera axes to world axes, ``[3, 3]``. ``f_px``:
+    focal
     length in pixels. ``width`` and ``height`` in pixels; pixel centres lie at integer coordinates, so the principal
     point is ``((width - 1) / 2, (height - 1) / 2)``. Raises ``ConfigError`` for anything that is not such a camera.
     """

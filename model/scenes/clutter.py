@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from model.scenes import illumination
-from model.scenes.rooms import Plan, enclose
+from model.scenes.plan import Plan
+from model.scenes.rooms import enclose
 from model.scenes.stage import Point, Spot, Stage
 from model.scenes.views import Eye, eye_height
 
@@ -36,9 +37,20 @@ def clutter(stage: Stage) -> Eye:
             scale *= 1 + distance / 20
         height = 0.0
         if rng.random() < floating:
-            height = float(rng.uniform(0, max(0.1, size[1] - scale - 0.1) if inside else 4))
-        material = shared[rng.integers(4)] if rng.random() < 0.2 else stage.paint.anything(scale * 0.3) if rng.random() < 0.4 else stage.paint.lacquer()
-        body(spot.at(x, height, z, yaw=float(rng.uniform(0, 2 * math.pi))), scale, material, ceiling=size[1] if inside else 8.0)
+            height = float(rng.uniform(0, max(0.1, (size[1] - scale) * 0.8) if inside else 4))
+        material = (
+            shared[rng.integers(4)]
+            if rng.random() < 0.2
+            else stage.paint.anything(scale * 0.3)
+            if rng.random() < 0.4
+            else stage.paint.lacquer()
+        )
+        body(
+            spot.at(x, height, z, yaw=float(rng.uniform(0, 2 * math.pi))),
+            scale,
+            material,
+            ceiling=size[1] if inside else 8.0,
+        )
         stage.interests.append((x, height + scale / 2, z))
 
     def eye(rng: np.random.Generator) -> tuple[Point, Point]:
@@ -56,7 +68,7 @@ def body(spot: Spot, scale: float, material: int, *, ceiling: float) -> None:
     """One body of about ``scale`` metres."""
     rng = spot.rng
     w, h, d = (scale * float(math.exp(rng.normal(0, 0.4))) for _ in range(3))
-    h = min(h, ceiling * 0.9 - spot.height)
+    h = min(h, max(0.03, ceiling * 0.9 - spot.height))
     tilted = rng.random() < 0.25
     pitch, roll = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1))) if tilted else (0.0, 0.0)
     lift = scale * 0.2 if tilted else 0.0
@@ -64,15 +76,35 @@ def body(spot: Spot, scale: float, material: int, *, ceiling: float) -> None:
     if kind < 0.32:
         spot.box(material, (w, h, d), (0, lift, 0), pitch=pitch, roll=roll)
     elif kind < 0.48:
-        spot.post(material, (w, h, w), (0, lift, 0), taper=float(rng.choice([1.0, rng.uniform(0.3, 1.5)])), pitch=pitch, roll=roll)
+        spot.post(
+            material,
+            (w, h, w),
+            (0, lift, 0),
+            taper=float(rng.choice([1.0, rng.uniform(0.3, 1.5)])),
+            pitch=pitch,
+            roll=roll,
+        )
     elif kind < 0.64:
-        spot.ball(material, (w, h, d) if rng.random() < 0.5 else (scale, min(scale, h * 2), scale), pitch=pitch, roll=roll)
+        spot.ball(
+            material, (w, h, d) if rng.random() < 0.5 else (scale, min(scale, h * 2), scale), pitch=pitch, roll=roll
+        )
     elif kind < 0.72:
         spot.post(material, (w, h, w), (0, lift, 0), taper=0.0, pitch=pitch, roll=roll)
     elif kind < 0.86:
         thick = float(rng.uniform(0.008, 0.06))
-        end = (float(rng.normal(0, scale * 0.6)), min(scale * float(rng.uniform(0.8, 3)), ceiling - 0.05 - spot.height), float(rng.normal(0, scale * 0.6)))
+        end = (
+            float(rng.normal(0, scale * 0.6)),
+            min(scale * float(rng.uniform(0.8, 3)), max(ceiling * 0.95 - spot.height, 0.1)),
+            float(rng.normal(0, scale * 0.6)),
+        )
         spot.limb(material, thick, (0, 0, 0), end, box=bool(rng.random() < 0.3))
     else:
         for _ in range(int(rng.integers(1, 5))):
-            spot.card(material, (w, h), (float(rng.normal(0, scale * 0.3)), lift + scale * 0.1, float(rng.normal(0, scale * 0.3))), outline=float(rng.choice([1.0, 1.4, 2.0, math.inf])), yaw=float(rng.uniform(0, 6)), pitch=float(rng.uniform(-1.3, 1.3)))  # fmt: skip
+            spot.card(
+                material,
+                (w, h),
+                (float(rng.normal(0, scale * 0.3)), lift + scale * 0.1, float(rng.normal(0, scale * 0.3))),
+                outline=float(rng.choice([1.0, 1.4, 2.0, math.inf])),
+                yaw=float(rng.uniform(0, 6)),
+                pitch=float(rng.uniform(-1.3, 1.3)),
+            )

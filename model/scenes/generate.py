@@ -28,7 +28,7 @@ from model.scenes.tables import close_up, table_top
 from model.scenes.views import Eye, aim
 from stream.errors import ConfigError
 
-TRAIN_SEEDS = range(0, 2**31)
+TRAIN_SEEDS = range(2**31)
 """Scenes a network may learn from."""
 
 HELD_OUT_SEEDS = range(2**31, 2**31 + 10_000)
@@ -87,8 +87,8 @@ class Shot:
 class Still:
     """A picture with exact depth.
 
-    ``image``: uint8 ``[H, W, 3]`` sRGB. ``depth``: float32 ``[H, W]``, metres along the optical axis, +inf for sky. ``f_px``:
-    focal length in pixels of this picture.
+    ``image``: uint8 ``[H, W, 3]`` sRGB. ``depth``: float32 ``[H, W]``, metres along the optical axis, +inf for sky.
+    ``f_px``: focal length in pixels of this picture.
     """
 
     image: npt.NDArray[np.uint8]
@@ -119,21 +119,25 @@ def setting(seed: int, kind: str | None = None) -> Setting:
 def shot(seed: int, *, long_side: int = 512, kind: str | None = None) -> Shot:
     """The scene and camera of a seed, for a picture whose longer side has ``long_side`` pixels.
 
-    The view is the same for every size. Use it with ``render_batch`` and :func:`finish` to render many pictures at once;
-    :func:`still` does all of it for one.
+    The view is the same for every size. ``render_batch`` and :func:`finish` make pictures of many shots at once;
+    :func:`still` does all of it for one seed.
     """
     place = setting(seed, kind)
     rng = np.random.default_rng([seed, 1])
     fov = math.exp(rng.uniform(math.log(MIN_FOV_DEG), math.log(MAX_FOV_DEG)))
     aspect = _aspect(rng, fov)
-    width, height = (long_side, max(1, round(long_side / aspect))) if aspect >= 1 else (max(1, round(long_side * aspect)), long_side)
+    width, height = (
+        (long_side, max(1, round(long_side / aspect)))
+        if aspect >= 1
+        else (max(1, round(long_side * aspect)), long_side)
+    )
     camera, rejected = viewpoint(place, rng, fov_deg=fov, width=width, height=height)
     return Shot(seed=seed, kind=place.kind, scene=place.scene, camera=camera, rejected=rejected)
 
 
 def finish(taken: Shot, view: View) -> Still:
     """What a sensor makes of a rendered view: colours as a camera gives them, exact depth beside them."""
-    image = develop(view.image, seed=taken.seed, f_px=taken.camera.f_px)
+    image = develop(view.image.cpu().numpy(), seed=taken.seed, f_px=taken.camera.f_px)
     return Still(image=image, depth=view.depth.cpu().numpy(), f_px=taken.camera.f_px, kind=taken.kind, seed=taken.seed)
 
 
@@ -147,7 +151,9 @@ def still(seed: int, *, long_side: int = 512, samples: int = 2, device: torch.de
     return finish(taken, render(taken.scene, taken.camera, device=device, samples=samples))
 
 
-def viewpoint(place: Setting, rng: np.random.Generator, *, fov_deg: float, width: int, height: int) -> tuple[Camera, int]:
+def viewpoint(
+    place: Setting, rng: np.random.Generator, *, fov_deg: float, width: int, height: int
+) -> tuple[Camera, int]:
     """A camera in a scene that shows something, and how many proposals were rejected before it.
 
     Args:

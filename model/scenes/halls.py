@@ -9,9 +9,9 @@ import numpy as np
 from model.scenes import illumination, shell, vehicles
 from model.scenes.furniture import PIECES
 from model.scenes.people import person
+from model.scenes.roadside import bench
 from model.scenes.shell import Opening
 from model.scenes.stage import Point, Stage
-from model.scenes.streets import bench
 from model.scenes.views import Eye, eye_height
 
 
@@ -22,7 +22,11 @@ def corridor(stage: Stage) -> Eye:
     w, h, d = size
     shell.slabs(spot, size, paint.floor(), paint.ceiling())
     face, leaf, frame = paint.wall(), paint.lacquer(), paint.lacquer()
-    wide, tall, every = float(rng.uniform(*shell.DOOR_WIDTH_M)), float(rng.uniform(*shell.DOOR_HEIGHT_M)), float(rng.uniform(2.4, 5.5))
+    wide, tall, every = (
+        float(rng.uniform(*shell.DOOR_WIDTH_M)),
+        float(rng.uniform(*shell.DOOR_HEIGHT_M)),
+        float(rng.uniform(2.4, 5.5)),
+    )
     for k, (place, length) in enumerate(shell.sides(spot, size)):
         holes: list[Opening] = []
         if k % 2 == 1:
@@ -32,7 +36,11 @@ def corridor(stage: Stage) -> Eye:
                     holes.append(Opening(middle - wide / 2, middle + wide / 2, 0, tall, door=True))
         elif w > wide + 0.3 and rng.random() < 0.7:
             window = rng.random() < 0.35
-            holes.append(Opening(-wide / 2, wide / 2, 0.9 if window else 0, min(2.1, h - 0.1) if window else tall, door=not window))
+            holes.append(
+                Opening(
+                    -wide / 2, wide / 2, 0.9 if window else 0, min(2.1, h - 0.1) if window else tall, door=not window
+                )
+            )
         shell.wall(place, length, h, face if rng.random() < 0.9 else paint.wall(), holes)
         for hole in holes:
             if hole.door and len(stage) < 110:
@@ -41,7 +49,9 @@ def corridor(stage: Stage) -> Eye:
                 shell.window(place, hole, frame=frame, curtain=None, heater=False)
         if k % 2 == 1 and rng.random() < 0.5:
             for j in range(3):
-                shell.picture(place, float(rng.uniform(0.3, 0.9)), float(rng.uniform(0.3, 0.8)), (-d / 2 + every * (j + 1), 1.55))
+                shell.picture(
+                    place, float(rng.uniform(0.3, 0.9)), float(rng.uniform(0.3, 0.8)), (-d / 2 + every * (j + 1), 1.55)
+                )
     lamps: list[Point] = []
     count = max(2, min(7, round(d / float(rng.uniform(2.5, 5)))))
     glow = paint.glow(float(rng.uniform(1.5, 5)), (1, 0.97, float(rng.uniform(0.75, 1))))
@@ -86,14 +96,23 @@ def hall(stage: Stage) -> Eye:
     h = float(rng.uniform(2.4, 3.2)) if use == "car park" else float(rng.uniform(4.5, 11))
     size = (float(rng.uniform(12, 30)), h, float(rng.uniform(18, 55)))
     w, _, d = size
-    shell.slabs(spot, size, paint.concrete() if rng.random() < 0.6 else paint.floor(), paint.ceiling() if rng.random() < 0.5 else paint.concrete())
+    shell.slabs(
+        spot,
+        size,
+        paint.concrete() if rng.random() < 0.6 else paint.floor(),
+        paint.ceiling() if rng.random() < 0.5 else paint.concrete(),
+    )
     face = paint.concrete() if rng.random() < 0.5 else paint.wall()
     windows = rng.random() < 0.5 and h > 4
     for place, length in shell.sides(spot, size):
         holes = []
         if windows:
             wide, count = float(rng.uniform(1.5, 4)), int(rng.integers(2, 5))
-            holes = [Opening(x - wide / 2, x + wide / 2, h * 0.45, h * 0.85, door=False) for x in (length * (0.8 * (k + 0.5) / count - 0.4) for k in range(count)) if length / count > wide + 1]  # fmt: skip
+            holes = [
+                Opening(x - wide / 2, x + wide / 2, h * 0.45, h * 0.85, door=False)
+                for x in (length * (0.8 * (k + 0.5) / count - 0.4) for k in range(count))
+                if length / count > wide + 1
+            ]
         shell.wall(place, length, h, face, holes)
         x = float(rng.uniform(-0.3, 0.3)) * length
         place.box(paint.lacquer(), (1.0, 2.05, 0.05), (x, 0, -0.02))
@@ -106,8 +125,10 @@ def hall(stage: Stage) -> Eye:
     for k in range(int(d / bay)):
         z = -d / 2 + bay * (k + 0.5)
         for x in (-w / 4, w / 4):
-            if len(stage) < 60:
-                spot.box(column, (thick, h, thick), (x, 0, z)) if use != "waiting" else spot.post(column, (thick, h, thick), (x, 0, z))
+            if len(stage) < 45:
+                spot.box(column, (thick, h, thick), (x, 0, z)) if use != "waiting" else spot.post(
+                    column, (thick, h, thick), (x, 0, z)
+                )
         spot.box(paint.glow(float(rng.uniform(2, 5))), (0.3, 0.06, 1.5), (0, h - 0.1, z))
         lamps.append((0, h - 0.9, z))
     {"warehouse": _racks, "car park": _parked, "waiting": _seats}[use](stage, w, d)
@@ -123,9 +144,13 @@ def hall(stage: Stage) -> Eye:
         if h > 4 and rng.random() < 0.1:
             height = h - 1.0
         x, z = float(rng.uniform(-0.25, 0.25)) * w, float(rng.uniform(-0.48, 0.2)) * d
-        if stage.interests and rng.random() < 0.4:
+        if stage.interests and rng.random() < 0.6:
             return (x, height, z), stage.interests[int(rng.integers(len(stage.interests)))]
-        return (x, height, z), (float(rng.uniform(-0.4, 0.4)) * w, float(rng.uniform(0.5, 2)), z + float(rng.uniform(4, 20)))
+        return (x, height, z), (
+            float(rng.uniform(-0.4, 0.4)) * w,
+            float(rng.uniform(0.5, 2)),
+            z + float(rng.uniform(4, 20)),
+        )
 
     return eye
 
@@ -144,7 +169,11 @@ def _racks(stage: Stage, w: float, d: float) -> None:
                     spot.box(steel, (0.1, 3.8, 0.1), (x + dx, 0, z - 1.4))
                 for level in (0, 1.42, 2.72):
                     if rng.random() < 0.8:
-                        spot.box(paint.print() if rng.random() < 0.3 else paint.plain(paint.earth(0.4, 0.8)), (1.0, float(rng.uniform(0.5, 1.1)), float(rng.uniform(0.8, 2.4))), (x, level, z))
+                        spot.box(
+                            paint.print() if rng.random() < 0.3 else paint.plain(paint.earth(0.4, 0.8)),
+                            (1.0, float(rng.uniform(0.5, 1.1)), float(rng.uniform(0.8, 2.4))),
+                            (x, level, z),
+                        )
                 stage.interests.append((x, 1.5, z))
             z += 2.9
 
@@ -156,11 +185,13 @@ def _parked(stage: Stage, w: float, d: float) -> None:
     for side in (-1, 1):
         z = -d / 2 + 2.0
         while z < d / 2 - 2:
-            if len(stage) < 90:
+            if len(stage) < 75:
                 spot.patch(line, (5.0, 0.1), (side * (w / 2 - 2.7), 0.004, z - 1.25))
-            if rng.random() < 0.45 and len(stage) < 105:
+            if rng.random() < 0.6 and len(stage) < 122:
                 x = side * (w / 2 - 2.8)
-                vehicles.car(spot.at(x, 0, z, yaw=float(rng.choice([-1, 1])) * math.pi / 2))
+                vehicles.car(
+                    spot.at(x, 0, z, yaw=float(rng.choice([-1, 1])) * math.pi / 2), detail=bool(rng.random() < 0.35)
+                )
                 stage.interests.append((x, 0.9, z))
             z += 2.5
 
@@ -168,8 +199,8 @@ def _parked(stage: Stage, w: float, d: float) -> None:
 def _seats(stage: Stage, w: float, d: float) -> None:
     """Rows of benches, plants and counters."""
     rng, spot = stage.rng, stage.origin
-    for k in range(int(rng.integers(3, 8))):
-        x, z = float(rng.uniform(-0.42, 0.42)) * w, -d / 2 + d * (k + 0.7) / 9
+    for k in range(int(rng.integers(6, 14))):
+        x, z = float(rng.uniform(-0.42, 0.42)) * w, -d / 2 + d * (k + 0.7) / 15
         name = str(rng.choice(["bench", "plant", "sideboard", "boxes", "table", "sofa"]))
         place = spot.at(x, 0, z, yaw=float(rng.choice([0, 0.5, 1, 1.5])) * math.pi)
         if len(stage) < 110:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from model.scenes.palette import RGB, linear, mix
+from model.scenes.colors import RGB, linear, mix
 from model.scenes.stage import Point, Stage
 
 
@@ -24,7 +24,11 @@ def daylight(stage: Stage, *, lamps: Sequence[Point] = (), lowest: float = 8.0) 
     if kind == "sunny":
         builder.sun(direction, _scaled(warm, float(rng.uniform(1.2, 2.6))))
         _ambient(stage, mix(blue, white, 0.5), float(rng.uniform(0.45, 0.8)), stage.paint.earth(0.4, 0.6))
-        builder.sky(zenith=blue, horizon=mix(blue, (1, 1, 1), float(rng.uniform(0.4, 0.9))), clouds=float(rng.choice([0, rng.uniform(0, 0.7)])))
+        builder.sky(
+            zenith=blue,
+            horizon=mix(blue, (1, 1, 1), float(rng.uniform(0.4, 0.9))),
+            clouds=float(rng.choice([0, rng.uniform(0, 0.7)])),
+        )
     elif kind == "hazy":
         builder.sun(direction, _scaled(warm, float(rng.uniform(0.5, 1.2))))
         _ambient(stage, white, float(rng.uniform(0.5, 0.9)), white)
@@ -37,7 +41,11 @@ def daylight(stage: Stage, *, lamps: Sequence[Point] = (), lowest: float = 8.0) 
         low = (direction[0], 0.08, direction[2])
         builder.sun(low, _scaled((1.0, 0.5, 0.25), float(rng.uniform(0.0, 0.8))))
         _ambient(stage, linear(0.62, 0.4, 0.7), float(rng.uniform(0.3, 0.6)), linear(0.05, 0.3, 0.4))
-        builder.sky(zenith=linear(0.63, 0.6, 0.45), horizon=linear(float(rng.uniform(0.02, 0.12)), 0.55, 0.9), clouds=float(rng.uniform(0, 0.8)))
+        builder.sky(
+            zenith=linear(0.63, 0.6, 0.45),
+            horizon=linear(float(rng.uniform(0.02, 0.12)), 0.55, 0.9),
+            clouds=float(rng.uniform(0, 0.8)),
+        )
     else:
         _ambient(stage, linear(0.63, 0.4, 0.5), float(rng.uniform(0.25, 0.5)), linear(0.6, 0.2, 0.3))
         builder.sky(zenith=linear(0.64, 0.6, 0.12), horizon=linear(0.64, 0.4, 0.25), clouds=float(rng.uniform(0, 0.6)))
@@ -46,7 +54,10 @@ def daylight(stage: Stage, *, lamps: Sequence[Point] = (), lowest: float = 8.0) 
         for lamp in list(lamps)[:3]:
             builder.lamp((lamp[0], -lamp[1], lamp[2]), _scaled(glow, float(rng.uniform(0.4, 1.2)) * lamp[1] ** 2))
     if rng.random() < 0.1:
-        builder.fog(density=float(math.exp(rng.uniform(math.log(0.0015), math.log(0.02)))), color=_scaled(white, 0.25 if kind == "night" else 0.85))
+        builder.fog(
+            density=float(math.exp(rng.uniform(math.log(0.0015), math.log(0.02)))),
+            color=_scaled(white, 0.25 if kind == "night" else 0.85),
+        )
     return kind
 
 
@@ -61,7 +72,10 @@ def indoors(stage: Stage, lamps: Sequence[Point], *, day: bool = True) -> None:
     if day:
         elevation, azimuth = math.radians(float(rng.uniform(15, 60))), float(rng.uniform(0, 2 * math.pi))
         if rng.random() < 0.6:
-            builder.sun((math.cos(elevation) * math.sin(azimuth), math.sin(elevation), math.cos(elevation) * math.cos(azimuth)), _scaled((1, 0.93, 0.82), float(rng.uniform(1.0, 3.0))))  # fmt: skip
+            builder.sun(
+                (math.cos(elevation) * math.sin(azimuth), math.sin(elevation), math.cos(elevation) * math.cos(azimuth)),
+                _scaled((1, 0.93, 0.82), float(rng.uniform(1.0, 3.0))),
+            )
         bright = float(rng.uniform(0.8, 3.0))
         blue = linear(float(rng.uniform(0.55, 0.62)), float(rng.uniform(0, 0.5)), 0.95)
         builder.sky(zenith=_scaled(blue, bright), horizon=_scaled((1, 1, 1), bright), clouds=float(rng.random()))
@@ -69,13 +83,20 @@ def indoors(stage: Stage, lamps: Sequence[Point], *, day: bool = True) -> None:
     else:
         builder.sky(zenith=(0.004, 0.006, 0.012), horizon=(0.02, 0.02, 0.03))
     _ambient(stage, mix((1, 1, 1), white, 0.5), soft, (0.55, 0.5, 0.45))
-    chosen = [lamps[int(i)] for i in rng.permutation(len(lamps))[: int(rng.integers(0 if day else 1, 4))]] or list(lamps[:1])
+    chosen = [lamps[int(i)] for i in rng.permutation(len(lamps))[: int(rng.integers(0 if day else 1, 4))]] or list(
+        lamps[:1]
+    )
     for x, height, z in chosen[:3]:
-        builder.lamp((x, -height, z), _scaled(white, float(rng.uniform(0.25, 1.1)) * max(height, 1.2) ** 2 * (1.0 if len(chosen) > 1 else 1.3)))
+        builder.lamp(
+            (x, -height, z),
+            _scaled(white, float(rng.uniform(0.25, 1.1)) * max(height, 1.2) ** 2 * (1.0 if len(chosen) > 1 else 1.3)),
+        )
 
 
 def _ambient(stage: Stage, up: RGB, strength: float, bounce: RGB) -> None:
-    stage.builder.ambient(_scaled(up, strength), _scaled(mix(bounce, up, 0.4), strength * float(stage.rng.uniform(0.4, 0.8))))
+    stage.builder.ambient(
+        _scaled(up, strength), _scaled(mix(bounce, up, 0.4), strength * float(stage.rng.uniform(0.4, 0.8)))
+    )
 
 
 def _scaled(color: RGB, strength: float) -> RGB:

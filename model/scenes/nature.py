@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from model.scenes import illumination, vehicles
+from model.scenes.houses import roof
 from model.scenes.people import animal, person
+from model.scenes.roadside import bench, sign, street_lamp
 from model.scenes.stage import Point, Spot, Stage
-from model.scenes.streets import bench, sign, street_lamp
 from model.scenes.trees import bush, fence, hedge, rock, tree
 from model.scenes.views import Eye, eye_height
 
@@ -25,7 +26,13 @@ def open_ground(stage: Stage) -> Eye:
         _skyline(stage, near=square)
     for _ in range(int(rng.integers(0, 3))):  # a path, a lawn, a puddle
         wide, long = float(rng.uniform(1, 5)), float(rng.uniform(8, 120))
-        spot.patch(paint.ground(), (wide, long), (float(rng.uniform(-8, 8)), float(rng.uniform(0.008, 0.02)), float(rng.uniform(0, 30))), outline=float(rng.choice([math.inf, 2.0])), yaw=float(rng.uniform(0, 6)))  # fmt: skip
+        spot.patch(
+            paint.ground(),
+            (wide, long),
+            (float(rng.uniform(-8, 8)), float(rng.uniform(0.008, 0.02)), float(rng.uniform(0, 30))),
+            outline=float(rng.choice([math.inf, 2.0])),
+            yaw=float(rng.uniform(0, 6)),
+        )
     lamps = _things(stage, square=square)
     illumination.daylight(stage, lamps=lamps)
 
@@ -36,7 +43,11 @@ def open_ground(stage: Stage) -> Eye:
             target = stage.interests[int(rng.integers(len(stage.interests)))]
             return (x, height, z), target
         ahead = float(rng.uniform(5, 40))
-        return (x, height, z), (x + float(rng.normal(0, 0.4)) * ahead, height - float(rng.normal(0.1, 0.1)) * ahead, z + ahead)
+        return (x, height, z), (
+            x + float(rng.normal(0, 0.4)) * ahead,
+            height - float(rng.normal(0.1, 0.1)) * ahead,
+            z + ahead,
+        )
 
     return eye
 
@@ -49,7 +60,12 @@ def _hills(stage: Stage) -> None:
         angle = float(rng.uniform(0, 2 * math.pi)) if rng.random() < 0.4 else float(rng.normal(0, 0.6))
         wide = distance * float(rng.uniform(0.4, 1.3))
         tall = wide * float(rng.uniform(0.1, 0.5))
-        material = paint.make("foliage" if rng.random() < 0.5 else "noise", [paint.green(), paint.green(0.1, 0.3), paint.earth()], distance * float(rng.uniform(0.01, 0.06)), bump=0.3)  # fmt: skip
+        material = paint.make(
+            "foliage" if rng.random() < 0.5 else "noise",
+            [paint.green(), paint.green(0.1, 0.3), paint.earth()],
+            distance * float(rng.uniform(0.01, 0.06)),
+            bump=0.3,
+        )
         place = stage.origin.at(yaw=angle).at(0, 0, distance + wide * 0.5)
         place.ball(material, (wide * float(rng.uniform(1, 2)), tall * 2, wide), (0, -tall, 0))
 
@@ -66,17 +82,32 @@ def _skyline(stage: Stage, *, near: bool) -> None:
         house = stage.origin.at(yaw=angle).at(0, 0, distance, yaw=float(rng.normal(0, 0.3)))
         house.box(paint.facade(storey), (wide, storey * count + 0.6, deep), (0, 0, deep / 2))
         if count < 4:
-            tiles = paint.surface("bricks", [paint.earth(0.2, 0.5), paint.grey(0.1, 0.3)], 0.3)
-            rise = deep * 0.35
-            for k, pitch in ((0.25, 1), (0.75, -1)):
-                house.box(tiles, (wide + 0.4, 0.2, math.hypot(deep / 2, rise) + 0.4), (0, storey * count + 0.5 + rise / 2, deep * k), pitch=pitch * math.atan2(rise, deep / 2))  # fmt: skip
+            roof(house, wide, storey * count + 0.6, deep)
 
 
 def _things(stage: Stage, *, square: bool) -> list[Point]:
     """What stands around: more of one or two kinds than of the others. Returns where lamps would shine."""
     rng, spot, lit = stage.rng, stage.origin, []
-    kinds = ["tree", "bush", "rock", "person", "animal", "bench", "fence", "hedge", "lamp", "car", "sign", "bicycle", "pole"]
-    weights = np.array([4, 1.5, 0.4, 4, 0.6, 1.5, 0.6, 0.7, 1.5, 1.5, 0.6, 0.7, 0.6] if square else [5, 2.5, 2.5, 2, 1.2, 0.4, 1.0, 0.5, 0.3, 0.5, 0.2, 0.3, 0.5])
+    kinds = [
+        "tree",
+        "bush",
+        "rock",
+        "person",
+        "animal",
+        "bench",
+        "fence",
+        "hedge",
+        "lamp",
+        "car",
+        "sign",
+        "bicycle",
+        "pole",
+    ]
+    weights = np.array(
+        [4, 1.5, 0.4, 4, 0.6, 1.5, 0.6, 0.7, 1.5, 1.5, 0.6, 0.7, 0.6]
+        if square
+        else [5, 2.5, 2.5, 2, 1.2, 0.4, 1.0, 0.5, 0.3, 0.5, 0.2, 0.3, 0.5]
+    )
     weights = weights * rng.exponential(1.0, len(kinds))
     taken: list[tuple[float, float]] = []
     for _ in range(int(rng.integers(8, 34))):
@@ -103,7 +134,7 @@ def thing(place: Spot, kind: str, *, near: bool = True) -> float:
         tree(place, parts=13 if near else 6)
         return 4.0
     if kind == "car":
-        vehicles.car(place)
+        vehicles.car(place, detail=near)
         return 1.5
     if kind == "person":
         person(place, detail=near)
@@ -118,5 +149,7 @@ def thing(place: Spot, kind: str, *, near: bool = True) -> float:
     if kind in ("fence", "hedge"):
         (fence if kind == "fence" else hedge)(place, float(place.rng.uniform(4, 20)))
         return 1.2
-    {"bush": bush, "rock": rock, "animal": animal, "bench": bench, "sign": sign, "bicycle": vehicles.bicycle}[kind](place)
+    {"bush": bush, "rock": rock, "animal": animal, "bench": bench, "sign": sign, "bicycle": vehicles.bicycle}[kind](
+        place
+    )
     return 1.0

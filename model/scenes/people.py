@@ -35,7 +35,9 @@ def person(spot: Spot, *, height: float | None = None, detail: bool = True, seat
     hip = seat + 0.09 if seat is not None else 0.52 * tall
     shoulder = hip + 0.29 * tall
     lean = float(rng.normal(0, 0.03)) * tall
-    spot.post(top, (wide * 0.78, 0.31 * tall, deep), (0, hip - 0.02 * tall, lean / 2), taper=float(rng.uniform(1.0, 1.2)))
+    spot.post(
+        top, (wide * 0.78, 0.31 * tall, deep), (0, hip - 0.02 * tall, lean / 2), taper=float(rng.uniform(1.0, 1.2))
+    )
     spot.ball(skin, (0.085 * tall, 0.13 * tall, 0.105 * tall), (lean, shoulder + 0.06 * tall, lean - 0.01))
     spot.ball(paint.hair(), (0.098 * tall, 0.1 * tall, 0.115 * tall), (lean, shoulder + 0.095 * tall, lean + 0.012))
     if detail:
@@ -53,18 +55,34 @@ def person(spot: Spot, *, height: float | None = None, detail: bool = True, seat
         else:
             knee = (x, hip - 0.245 * tall * math.cos(swing), -0.245 * tall * math.sin(swing))
             back = swing * 0.3 - abs(swing) * 0.5  # the lower leg trails
-            foot = (x, max(knee[1] - 0.246 * tall * math.cos(back), 0.03 * tall), knee[2] - 0.246 * tall * math.sin(back))
+            foot = (
+                x,
+                max(knee[1] - 0.246 * tall * math.cos(back), 0.03 * tall),
+                knee[2] - 0.246 * tall * math.sin(back),
+            )
         if detail:
             spot.limb(trousers, 0.095 * tall, (x, hip - 0.02, 0), knee, taper=0.75)
             spot.limb(skin if skirt else trousers, 0.07 * tall, knee, foot, taper=0.6)
-            spot.box(shoes, (0.055 * tall, 0.045 * tall, 0.15 * tall), (foot[0], max(foot[1] - 0.035 * tall, 0), foot[2] - 0.03 * tall))
+            spot.box(
+                shoes,
+                (0.055 * tall, 0.045 * tall, 0.15 * tall),
+                (foot[0], max(foot[1] - 0.035 * tall, 0), foot[2] - 0.03 * tall),
+            )
         else:
             spot.limb(trousers, 0.095 * tall, (x, hip - 0.02, 0), foot, taper=0.55)
         hang = -swing * 0.8 + float(rng.uniform(-0.1, 0.1))
         bend = float(rng.choice([0.1, 0.3, 1.3], p=[0.5, 0.35, 0.15]))
         joint = (side * (wide / 2 + 0.01), shoulder - 0.03 * tall, lean / 2)
-        elbow = (joint[0] + side * 0.02 * tall, joint[1] - 0.175 * tall * math.cos(hang), joint[2] - 0.175 * tall * math.sin(hang))
-        hand = (elbow[0], elbow[1] - 0.18 * tall * math.cos(hang + bend), elbow[2] - 0.18 * tall * math.sin(hang + bend))
+        elbow = (
+            joint[0] + side * 0.02 * tall,
+            joint[1] - 0.175 * tall * math.cos(hang),
+            joint[2] - 0.175 * tall * math.sin(hang),
+        )
+        hand = (
+            elbow[0],
+            elbow[1] - 0.18 * tall * math.cos(hang + bend),
+            elbow[2] - 0.18 * tall * math.sin(hang + bend),
+        )
         if detail:
             spot.limb(top, 0.058 * tall, joint, elbow, taper=0.75)
             spot.limb(sleeves, 0.045 * tall, elbow, hand, taper=0.65)
@@ -92,7 +110,15 @@ def animal(spot: Spot) -> None:
     spot.ball(fur, (back * 0.42, deep, length), (0, back - deep, 0))
     spot.ball(fur, (back * 0.26, back * 0.28, back * 0.45), (0, back * 0.95, -length / 2 - back * 0.1), pitch=0.2)
     spot.limb(fur, back * 0.22, (0, back * 0.8, -length * 0.35), (0, back * 1.1, -length / 2 - back * 0.05))
-    spot.limb(fur, back * 0.07, (0, back * 0.85, length * 0.45), (0, back * 0.8, length * 0.45 + back * 0.35), taper=0.5)
+    spot.limb(
+        fur, back * 0.07, (0, back * 0.85, length * 0.45), (0, back * 0.8, length * 0.45 + back * 0.35), taper=0.5
+    )
     for x in (-1, 1):
         for z in (-1, 1):
-            spot.limb(fur, back * 0.12, (x * back * 0.14, back * 0.65, z * length * 0.33), (x * back * 0.14, 0, z * length * 0.33), taper=0.7)
+            spot.limb(
+                fur,
+                back * 0.12,
+                (x * back * 0.14, back * 0.65, z * length * 0.33),
+                (x * back * 0.14, 0, z * length * 0.33),
+                taper=0.7,
+            )

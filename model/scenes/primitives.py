@@ -1,11 +1,14 @@
 """Where rays meet primitives, in each primitive's own axes and centre.
 
 Every function takes broadcastable float32 tensors: ``o`` and ``d``, the three components of the rays' origins and
-directions (of any length); ``h``, three half extents; ``shape``. It returns ``(t, face)``: the ray parameter of the nearest
-point in front of the origin, above ``MISS`` where there is none, and which face was hit (float32), None where it was not
+directions (of any length); ``h``, three half extents; ``shape``. It returns ``(t, face)``: the ray parameter of the
+nearest
+point in front of the origin, above ``MISS`` where there is none, and which face was hit (float32), None where it
+was not
 asked for or there is only one. Solids are met from outside only.
 
-Conditions are sums: ``t + HUGE * max(0, violation)`` is t itself, to the last bit, where nothing is violated, and beyond
+Conditions are sums: ``t + HUGE * max(0, violation)`` is t itself, to the last bit, where nothing is violated, and
+beyond
 ``MISS`` elsewhere. On CPUs torch's maximum and addition are many times faster than its comparisons and selections.
 """
 

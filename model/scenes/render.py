@@ -1,6 +1,7 @@
 """Pictures and exact depth of a scene, by casting rays.
 
-Visibility is decided at every sample, light once for every surface in a pixel: a pixel's own surface is lit at its centre, and
+Visibility is decided at every sample, light once for every surface in a pixel: a pixel's own surface is lit at its
+centre, and
 the few others that its samples meet are lit where they were met. Depth is z at pixel centres.
 """
 
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor
 
 from model.scenes.camera import Camera
-from model.scenes.shading import Lighting, borrowed, shade, sky, smooth, visibility
 from model.scenes.scene import Scene
+from model.scenes.shading import Lighting, borrowed, shade, sky, smooth, visibility
 from model.scenes.surface import Points, describe, length, table
 from model.scenes.trace import Rays, Solids, may_meet, nearest
 from stream.errors import ConfigError
@@ -76,7 +77,8 @@ def render_batch(
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """``n`` things seen in pixels, each pixel's own one first and in order: number of the pixel, its share of the pixel, the
+    """``n`` things seen in pixels, each pixel's own one first and in order: number of the pixel, its share of the
+    pixel, the
     ray's direction ``[3, n]``, its depth and its surface (-1: sky)."""
 
     pixel: Tensor
@@ -102,7 +104,7 @@ def _seen(
     whole = _Seen(pixel, share, direction, z.flatten(), own)
     if samples == 1:
         return whole
-    mixed_tile = _mixed(solids, cameras, coarse, candidates, surface).nonzero()[:, 0]
+    mixed_tile = _mixed(solids, cameras, candidates, surface).nonzero()[:, 0]
     if not len(mixed_tile):
         return whole
     starts = torch.tensor(coarse.first, device=z.device)
@@ -127,10 +129,9 @@ def _seen(
     )
 
 
-def _mixed(
-    solids: Solids, cameras: Sequence[Camera], coarse: Rays, candidates: Sequence[Tensor], surface: Tensor
-) -> Tensor:
-    """Bool ``[T]``: tiles that show more than one surface, also just outside, or may hold something thinner than pixels."""
+def _mixed(solids: Solids, cameras: Sequence[Camera], candidates: Sequence[Tensor], surface: Tensor) -> Tensor:
+    """Bool ``[T]``: tiles that show more than one surface, also just outside, or may hold something thinner than
+    pixels."""
     flat = _flat(surface, cameras)[:, None].float()
     padded = torch.nn.functional.pad(flat, (1, 1, 1, 1), mode="replicate")
     window = torch.nn.functional.max_pool2d
@@ -189,14 +190,18 @@ def _clear(
     own = hit[hit < T * R]
     column, row = _place(own, cameras[0], T // len(cameras))
     position, normal = points.position[:, : len(own)], points.normal[:, : len(own)]
-    first = visibility(solids, lighting, position, normal, scene[: len(own)], column % 3 + 3 * (row % 3), own, (T, R), tiles)
+    first = visibility(
+        solids, lighting, position, normal, scene[: len(own)], column % 3 + 3 * (row % 3), own, (T, R), tiles
+    )
     plane = torch.ones((len(first), T * R), device=surface.device).scatter_(1, own.expand(len(first), -1), first)
     plane = torch.stack([_flat(p.reshape(T, R), cameras) for p in plane])
     codes = _flat(surface, cameras)
     plane = smooth(plane, codes)
     column, row = _place(seen.pixel[hit], cameras[0], T // len(cameras))
     clear = plane[:, scene, row, column]
-    clear[:, len(own) :] = borrowed(plane, codes, scene[len(own) :], row[len(own) :], column[len(own) :], code=seen.surface[hit[len(own) :]])
+    clear[:, len(own) :] = borrowed(
+        plane, codes, scene[len(own) :], row[len(own) :], column[len(own) :], code=seen.surface[hit[len(own) :]]
+    )
     return clear
 
 
@@ -215,7 +220,9 @@ def _flat(tiles: Tensor, cameras: Sequence[Camera]) -> Tensor:
 
 def _check(scenes: Sequence[Scene], cameras: Sequence[Camera], samples: int) -> None:
     if not scenes or len(scenes) != len(cameras):
-        raise ConfigError(f"a batch has as many cameras as scenes and at least one, not {len(cameras)} and {len(scenes)}")
+        raise ConfigError(
+            f"a batch has as many cameras as scenes and at least one, not {len(cameras)} and {len(scenes)}"
+        )
     if len({(c.width, c.height) for c in cameras}) > 1:
         raise ConfigError("the pictures of a batch have one size")
     if not 1 <= samples <= 8:
@@ -227,7 +234,8 @@ def _position(camera: Camera) -> Tensor:
 
 
 def _rays(cameras: Sequence[Camera], device: torch.device) -> Rays:
-    """Tiles of all cameras' rays in the world's axes, with z = 1 along the optical axis: the ray parameter is the depth.
+    """Tiles of all cameras' rays in the world's axes, with z = 1 along the optical axis: the ray parameter is the
+    depth.
 
     Within a tile rays go row by row. The bounds leave room for samples anywhere in the pixels.
     """

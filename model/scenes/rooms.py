@@ -6,23 +6,98 @@ import math
 
 import numpy as np
 
-from model.scenes import furniture, illumination, shell
+from model.scenes import illumination, shell
 from model.scenes.furniture import PIECES
+from model.scenes.plan import Plan
 from model.scenes.shell import Opening
 from model.scenes.stage import Point, Size, Spot, Stage
 from model.scenes.views import Eye, eye_height
 
 FURNISHINGS: dict[str, tuple[tuple[float, str], ...]] = {
-    "living": ((1, "sofa"), (0.8, "television"), (0.7, "shelf"), (0.7, "coffee table"), (0.6, "armchair"), (0.6, "plant"), (0.5, "floor lamp"), (0.5, "sideboard"), (0.3, "armchair"), (0.3, "chair"), (0.3, "shelf"), (0.3, "plant"), (0.3, "dining"), (0.2, "boxes"), (0.25, "person")),
-    "kitchen": ((1, "kitchen"), (0.8, "fridge"), (0.8, "dining"), (0.4, "kitchen"), (0.4, "sideboard"), (0.4, "stool"), (0.4, "bin"), (0.3, "plant"), (0.3, "person")),
-    "office": ((1, "desk"), (0.9, "office chair"), (0.7, "desk"), (0.7, "office chair"), (0.6, "shelf"), (0.5, "wardrobe"), (0.5, "plant"), (0.4, "bin"), (0.4, "desk"), (0.3, "sideboard"), (0.3, "boxes"), (0.3, "dining"), (0.35, "person")),
-    "bedroom": ((1, "bed"), (0.8, "bedside table"), (0.8, "wardrobe"), (0.5, "bedside table"), (0.4, "chair"), (0.4, "desk"), (0.4, "sideboard"), (0.4, "shelf"), (0.4, "floor lamp"), (0.3, "plant"), (0.3, "stool"), (0.2, "person")),
-    "dining": ((1, "dining"), (0.6, "sideboard"), (0.5, "plant"), (0.5, "shelf"), (0.4, "floor lamp"), (0.4, "person"), (0.3, "sofa"), (0.3, "dining")),
+    "living": (
+        (1, "sofa"),
+        (0.8, "television"),
+        (0.7, "shelf"),
+        (0.7, "coffee table"),
+        (0.6, "armchair"),
+        (0.6, "plant"),
+        (0.5, "floor lamp"),
+        (0.5, "sideboard"),
+        (0.3, "armchair"),
+        (0.3, "chair"),
+        (0.3, "shelf"),
+        (0.3, "plant"),
+        (0.3, "dining"),
+        (0.2, "boxes"),
+        (0.25, "person"),
+    ),
+    "kitchen": (
+        (1, "kitchen"),
+        (0.8, "fridge"),
+        (0.8, "dining"),
+        (0.4, "kitchen"),
+        (0.4, "sideboard"),
+        (0.4, "stool"),
+        (0.4, "bin"),
+        (0.3, "plant"),
+        (0.3, "person"),
+    ),
+    "office": (
+        (1, "desk"),
+        (0.9, "office chair"),
+        (0.7, "desk"),
+        (0.7, "office chair"),
+        (0.6, "shelf"),
+        (0.5, "wardrobe"),
+        (0.5, "plant"),
+        (0.4, "bin"),
+        (0.4, "desk"),
+        (0.3, "sideboard"),
+        (0.3, "boxes"),
+        (0.3, "dining"),
+        (0.35, "person"),
+    ),
+    "bedroom": (
+        (1, "bed"),
+        (0.8, "bedside table"),
+        (0.8, "wardrobe"),
+        (0.5, "bedside table"),
+        (0.4, "chair"),
+        (0.4, "desk"),
+        (0.4, "sideboard"),
+        (0.4, "shelf"),
+        (0.4, "floor lamp"),
+        (0.3, "plant"),
+        (0.3, "stool"),
+        (0.2, "person"),
+    ),
+    "dining": (
+        (1, "dining"),
+        (0.6, "sideboard"),
+        (0.5, "plant"),
+        (0.5, "shelf"),
+        (0.4, "floor lamp"),
+        (0.4, "person"),
+        (0.3, "sofa"),
+        (0.3, "dining"),
+    ),
     "mixed": tuple((0.3, name) for name in PIECES),
-}  # fmt: skip
+}
 """For each use of a room: with what probability a piece stands in it; "dining" is a table with its chairs."""
 
-EXTRAS = ("sideboard", "plant", "boxes", "chair", "stool", "floor lamp", "bin", "shelf", "armchair", "wardrobe", "coffee table")
+EXTRAS = (
+    "sideboard",
+    "plant",
+    "boxes",
+    "chair",
+    "stool",
+    "floor lamp",
+    "bin",
+    "shelf",
+    "armchair",
+    "wardrobe",
+    "coffee table",
+)
 """What else stands in a room, the more the larger it is."""
 
 
@@ -30,7 +105,10 @@ def room(stage: Stage) -> Eye:
     """One furnished room with windows and doors, seen from inside it."""
     rng, spot = stage.rng, stage.origin
     use = str(rng.choice(list(FURNISHINGS), p=[0.26, 0.16, 0.2, 0.18, 0.1, 0.1]))
-    width, depth = float(np.clip(math.exp(rng.normal(1.4, 0.28)), 2.4, 9)), float(np.clip(math.exp(rng.normal(1.5, 0.28)), 2.6, 10))
+    width, depth = (
+        float(np.clip(math.exp(rng.normal(1.4, 0.28)), 2.4, 9)),
+        float(np.clip(math.exp(rng.normal(1.5, 0.28)), 2.6, 10)),
+    )
     size = (width, float(rng.uniform(2.35, 3.1)) if rng.random() < 0.9 else float(rng.uniform(3.1, 4.2)), depth)
     plan = Plan(stage, size)
     enclose(stage, size, plan)
@@ -81,7 +159,15 @@ def enclose(stage: Stage, size: Size, plan: Plan) -> None:
             wide = float(rng.uniform(0.7, min(2.6, inner - 0.7)))
             middle = float(rng.uniform(-0.5, 0.5)) * (inner - wide - 0.3)
             bottom = float(rng.choice([0.05, rng.uniform(0.4, 1.0)], p=[0.15, 0.85]))
-            holes.append(Opening(middle - wide / 2, middle + wide / 2, bottom, min(float(rng.uniform(2.0, 2.4)), size[1] - 0.15), door=False))
+            holes.append(
+                Opening(
+                    middle - wide / 2,
+                    middle + wide / 2,
+                    bottom,
+                    min(float(rng.uniform(2.0, 2.4)), size[1] - 0.15),
+                    door=False,
+                )
+            )
         elif draw < 0.85 and inner > 1.4:
             wide, tall = float(rng.uniform(*shell.DOOR_WIDTH_M)), float(rng.uniform(*shell.DOOR_HEIGHT_M))
             middle = float(rng.uniform(-0.5, 0.5)) * (inner - wide - 0.3)
@@ -119,7 +205,12 @@ def _pictures(place: Spot, length: float, height: float) -> None:
         w = min(float(rng.uniform(0.25, 1.0)), length / count - 0.15)
         h = float(np.clip(w * math.exp(rng.normal(0, 0.35)), 0.2, height - 1.4))
         if w > 0.15:
-            shell.picture(place, w, h, (-length / 2 + length / count * (k + 0.5), min(float(rng.uniform(1.4, 1.7)), height - h / 2 - 0.1)))
+            shell.picture(
+                place,
+                w,
+                h,
+                (-length / 2 + length / count * (k + 0.5), min(float(rng.uniform(1.4, 1.7)), height - h / 2 - 0.1)),
+            )
 
 
 def _next_room(place: Spot, hole: Opening) -> None:
@@ -135,7 +226,11 @@ def _next_room(place: Spot, hole: Opening) -> None:
     for x in (-wide / 2, wide / 2):
         place.card(material, (deep, 2.5), (middle + x, 0, start + deep / 2), yaw=math.pi / 2)
     if rng.random() < 0.5:
-        place.box(paint.lacquer(), (0.8, float(rng.uniform(0.5, 1.8)), 0.4), (middle + float(rng.uniform(-0.5, 0.5)), 0, start + deep - 0.25))
+        place.box(
+            paint.lacquer(),
+            (0.8, float(rng.uniform(0.5, 1.8)), 0.4),
+            (middle + float(rng.uniform(-0.5, 0.5)), 0, start + deep - 0.25),
+        )
 
 
 def _outside(stage: Stage, size: Size) -> None:
@@ -148,82 +243,10 @@ def _outside(stage: Stage, size: Size) -> None:
         angle, distance = float(rng.uniform(0, 2 * math.pi)), far + float(rng.uniform(4, 40))
         there = spot.at(distance * math.sin(angle), -below, distance * math.cos(angle), yaw=float(rng.uniform(0, 6)))
         if rng.random() < 0.5:
-            there.box(paint.facade(3.0), (float(rng.uniform(4, 8)), float(rng.uniform(2, 6)) * 3, float(rng.uniform(4, 8))))
+            there.box(
+                paint.facade(3.0), (float(rng.uniform(4, 8)), float(rng.uniform(2, 6)) * 3, float(rng.uniform(4, 8)))
+            )
         else:
             tall = float(rng.uniform(4, 10))
             there.post(paint.bark(), (0.3, tall * 0.5, 0.3))
             there.ball(paint.leaves(), (tall * 0.5, tall * 0.7, tall * 0.5), (0, tall * 0.3, 0))
-
-
-class Plan:
-    """A floor plan: which rectangles are taken, so that pieces do not stand in each other."""
-
-    def __init__(self, stage: Stage, size: Size) -> None:
-        self.stage, self.size = stage, size
-        self._taken: list[tuple[float, float, float, float]] = []  # x0, z0, x1, z1
-        self._sides = shell.sides(stage.origin, size)
-
-    def keep_free(self, side: int, hole: Opening) -> None:
-        """Nothing stands in front of a door, little in front of a window."""
-        deep = 0.9 if hole.door else 0.12 if hole.bottom > 0.6 else 0.3
-        self._claim(self._sides[side][0], (hole.left + hole.right) / 2, -deep / 2, hole.right - hole.left, deep)
-
-    def reserve(self, place: Spot, width: float, depth: float) -> None:
-        """Keeps the rectangle around a spot free."""
-        self._claim(place, 0, 0, width, depth)
-
-    def place(self, name: str) -> bool:
-        """Puts a piece of furniture somewhere, against a wall where it belongs; False where there was no room."""
-        if name == "dining":
-            return self._dining()
-        rng, piece = self.stage.rng, PIECES[name]
-        w, h, d = piece.draw(rng)
-        for _ in range(8):
-            side = int(rng.integers(4))
-            place, length = self._sides[side]
-            across = self.size[2] if side % 2 == 0 else self.size[0]
-            if length - 2 * shell.THICKNESS_M < w + 0.05 or across < d + 0.4:
-                continue
-            x = float(rng.uniform(-0.5, 0.5)) * (length - 2 * shell.THICKNESS_M - w - 0.04)
-            z = -d / 2 - 0.03 if piece.against_wall else -d / 2 - 0.1 - float(rng.random()) * (across - d - 0.2)
-            if self._claim(place, x, z - piece.front / 2, w, d + piece.front):
-                turn = 0.0 if piece.against_wall else float(rng.choice([0.0, rng.normal(0, 0.1)]))
-                spot = place.at(x, 0, z, yaw=turn)
-                piece.build(spot, (w, h, d))
-                self.stage.interests.append((spot.x, h * 0.6, spot.z))
-                return True
-        return False
-
-    def _dining(self) -> bool:
-        """A table and the chairs around it."""
-        rng, stage = self.stage.rng, self.stage
-        w, h, d = PIECES["table"].draw(rng)
-        for _ in range(8):
-            if min(self.size[0] - w, self.size[2] - d) < 1.2:
-                return False
-            x = float(rng.uniform(-0.5, 0.5)) * (self.size[0] - w - 1.1)
-            z = float(rng.uniform(-0.5, 0.5)) * (self.size[2] - d - 1.1)
-            if not self._claim(stage.origin, x, z, w + 1.0, d + 1.0):
-                continue
-            middle = stage.origin.at(x, 0, z)
-            furniture.table(middle, (w, h, d))
-            stage.interests.append((x, h, z))
-            for k in range(int(rng.integers(2, 7 if w > 1.3 else 5))):
-                seat = middle.at(((k // 2) - 0.5 if w > 1.3 else 0) * w * 0.5, 0, 0) if k < 4 else middle
-                out = d / 2 if k < 4 else w / 2
-                yaw = (k % 2) * math.pi + (math.pi / 2 if k >= 4 else 0) + float(rng.normal(0, 0.08))
-                spot = seat.at(yaw=yaw).at(0, 0, out + float(rng.uniform(-0.05, 0.25)))
-                if len(stage) < 125:
-                    furniture.chair(spot, (0.44, 0.88, 0.44))
-            return True
-        return False
-
-    def _claim(self, place: Spot, x: float, z: float, w: float, d: float) -> bool:
-        """Takes a rectangle of a wall's frame, unless part of it is taken."""
-        corners = [place.world((x + sx * w / 2, 0, z + sz * d / 2)) for sx in (-1, 1) for sz in (-1, 1)]
-        xs, zs = [c[0] for c in corners], [c[2] for c in corners]
-        box = (min(xs), min(zs), max(xs), max(zs))
-        if any(box[0] < t[2] and t[0] < box[2] and box[1] < t[3] and t[1] < box[3] for t in self._taken):
-            return False
-        self._taken.append(box)
-        return True

@@ -34,10 +34,12 @@ class Scene:
     ``P`` primitives sorted by kind, ``M`` materials, ``L`` lights.
 
     ``kind`` int64 ``[P]`` (index into ``KINDS``); ``center`` ``[P, 3]``; ``turn`` ``[P, 3, 3]`` local axes to world;
-    ``half`` ``[P, 3]`` half extents; ``shape`` ``[P]`` (a frustum's taper, a leaf's exponent); ``radius`` ``[P]`` of the
+    ``half`` ``[P, 3]`` half extents; ``shape`` ``[P]`` (a frustum's taper, a leaf's exponent); ``radius`` ``[P]``
+    of the
     bounding sphere, infinite for a ground; ``material`` int64 ``[P]``; ``materials`` ``[M, ROW]``;
     ``lights`` ``[L, 8]``: position of a lamp or unit vector towards a sun, colour, size, 1 for a lamp;
-    ``ambient`` ``[2, 3]`` from above and below; ``sky`` ``[2, 3]`` zenith and horizon; ``clouds`` 0..1; ``fog`` ``[4]``:
+    ``ambient`` ``[2, 3]`` from above and below; ``sky`` ``[2, 3]`` zenith and horizon; ``clouds`` 0..1; ``fog``
+    ``[4]``:
     density per metre and colour.
     """
 
@@ -84,9 +86,11 @@ class SceneBuilder:
     ) -> int:
         """Add a material and return its number.
 
-        ``pattern``: one of ``materials.PATTERNS``. ``colors``: one to three linear RGB colours; what they mean depends on
+        ``pattern``: one of ``materials.PATTERNS``. ``colors``: one to three linear RGB colours; what they mean
+        depends on
         the pattern (body, joints or second colour, accent). ``scale``: metres, the size of one tile, brick, stripe,
-        letter row or noise feature. ``aspect``: width over height of a cell. ``gap``: width of the joints as a fraction of
+        letter row or noise feature. ``aspect``: width over height of a cell. ``gap``: width of the joints as a
+        fraction of
         a cell. ``jitter``: brightness variation from cell to cell, 0..1. ``gloss``: strength of highlights, 0 matt to 1
         polished. ``bump``: relief, 0 flat, 1 strong. ``emission``: light given off, times the colour.
         """
@@ -134,7 +138,8 @@ class SceneBuilder:
     ) -> None:
         """A cylinder or a cone, cut off or not, standing on its local y axis, with elliptic caps.
 
-        ``size``: diameter across x at the bottom, height, diameter across z at the bottom. ``taper``: radius at the top over
+        ``size``: diameter across x at the bottom, height, diameter across z at the bottom. ``taper``: radius at the
+        top over
         radius at the bottom, 1 a cylinder, 0 a cone. The bottom is the end at +y, which is down.
         """
         x, y, z = self._size("a frustum", size, 3)
@@ -156,7 +161,8 @@ class SceneBuilder:
     ) -> None:
         """A flat figure in its local x-y plane, seen from both sides; ``size`` is width and height in metres.
 
-        ``outline``: exponent p of the superellipse ``|x|^p + |y|^p <= 1``: infinity a rectangle, 2 an ellipse, 1 a diamond.
+        ``outline``: exponent p of the superellipse ``|x|^p + |y|^p <= 1``: infinity a rectangle, 2 an ellipse, 1 a
+        diamond.
         """
         x, y = self._size("a card", size, 2)
         if not outline > 0:
@@ -212,7 +218,8 @@ class SceneBuilder:
         self._light((-x / length, -y / length, -z / length), color, size, 0.0)
 
     def lamp(self, position: Vec, color: RGB, *, size: float = 0.08) -> None:
-        """A ball of light of radius ``size`` metres; a white surface facing it from 1 m looks ``color``, from 2 m a quarter."""
+        """A ball of light of radius ``size`` metres; a white surface facing it from 1 m looks ``color``, from 2 m a
+        quarter."""
         self._light(self._point("a lamp's position", position), color, size, 1.0)
 
     def ambient(self, up_color: RGB, down_color: RGB) -> None:

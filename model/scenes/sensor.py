@@ -1,6 +1,7 @@
 """From linear light to the 8-bit picture that a camera would have made of it.
 
-Exposure, white balance, vignetting, softness, motion blur, noise, the sRGB curve, contrast and JPEG, each with a strength
+Exposure, white balance, vignetting, softness, motion blur, noise, the sRGB curve, contrast and JPEG, each with a
+strength
 drawn from a seed: most pictures are mild, a few are dark, noisy or blurred as real ones are.
 """
 
@@ -28,10 +29,14 @@ REFERENCE_WIDTH = 512
 class Sensor:
     """How a camera develops light.
 
-    ``stops``: exposure beside the automatic one. ``balance``: factors on red, green and blue. ``vignetting``: how much darker
-    the corners of a 90° view are, 0..1. ``softness``: blur's standard deviation, ``motion``: length of the blur's line, both in pixels of a
-    picture ``REFERENCE_WIDTH`` wide; ``motion_angle`` in radians. ``shot`` and ``read``: noise that grows with the root of the light,
-    and noise that does not; of white. ``contrast``: strength of the S-curve, negative flattens. ``saturation``: 1 as it is.
+    ``stops``: exposure beside the automatic one. ``balance``: factors on red, green and blue. ``vignetting``: how
+    much darker
+    the corners of a 90° view are, 0..1. ``softness``: blur's standard deviation, ``motion``: length of the blur's
+    line, both in pixels of a
+    picture ``REFERENCE_WIDTH`` wide; ``motion_angle`` in radians. ``shot`` and ``read``: noise that grows with the
+    root of the light,
+    and noise that does not; of white. ``contrast``: strength of the S-curve, negative flattens. ``saturation``: 1
+    as it is.
     ``jpeg``: quality, 0 for none. ``seed`` decides the noise.
     """
 
@@ -78,12 +83,13 @@ class Sensor:
 def develop(image: Linear | Tensor, *, f_px: float, seed: int | None = None, sensor: Sensor | None = None) -> Picture:
     """Linear light float32 ``[H, W, 3]`` to sRGB uint8 ``[H, W, 3]``.
 
-    ``f_px`` is the camera's focal length in pixels, for the vignetting. The camera is ``sensor``, or the one drawn from ``seed``,
+    ``f_px`` is the camera's focal length in pixels, for the vignetting. The camera is ``sensor``, or the one drawn
+    from ``seed``,
     or the ideal one. Raises ``ConfigError`` for an image of another shape or light that is not finite.
     """
     if sensor is None:
         sensor = Sensor.ideal() if seed is None else Sensor.drawn(seed)
-    light = np.array(image.cpu() if isinstance(image, Tensor) else image, np.float32)
+    light = np.array(image.numpy(force=True) if isinstance(image, Tensor) else image, np.float32)
     if light.ndim != 3 or light.shape[2] != 3 or not light.size:
         raise ConfigError(f"a picture to develop is [H, W, 3], not {list(light.shape)}")
     if not np.isfinite(light).all():
@@ -98,7 +104,9 @@ def develop(image: Linear | Tensor, *, f_px: float, seed: int | None = None, sen
     picture = _toned(_srgb(light), sensor)
     if sensor.jpeg:
         _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg])
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        picture = decoded[..., ::-1].astype(np.uint8)
     return np.ascontiguousarray(picture)
 
 
@@ -129,7 +137,9 @@ def _blurred(light: Linear, sensor: Sensor) -> Linear:
         for t in np.linspace(-motion / 2, motion / 2, 8 * side):
             x, y = side // 2 + t * math.cos(sensor.motion_angle), side // 2 + t * math.sin(sensor.motion_angle)
             line[round(y), round(x)] += 1
-        light = cv2.filter2D(light, -1, line / line.sum(), borderType=cv2.BORDER_REPLICATE).astype(np.float32, copy=False)
+        light = cv2.filter2D(light, -1, line / line.sum(), borderType=cv2.BORDER_REPLICATE).astype(
+            np.float32, copy=False
+        )
     return light
 
 

@@ -31,7 +31,8 @@ CORNER_REACH = (0.08, 1.5)
 @dataclass(frozen=True, slots=True)
 class Lighting:
     """The lights of ``B`` scenes: ``lights`` ``[4, 8, B]`` relative to the cameras, black where there are fewer;
-    ``count``: most lights of a scene; ``ambient`` ``[2, 3, B]``, ``sky`` ``[2, 3, B]``, ``clouds`` ``[B]``, ``fog`` ``[4, B]``."""
+    ``count``: most lights of a scene; ``ambient`` ``[2, 3, B]``, ``sky`` ``[2, 3, B]``, ``clouds`` ``[B]``, ``fog``
+    ``[4, B]``."""
 
     lights: Tensor
     count: int
@@ -132,9 +133,11 @@ def visibility(
     size: tuple[int, int],
     first: Sequence[int],
 ) -> Tensor:
-    """How much each point sees of the shadow-casting lights and, last, of its surroundings: 0 or 1, ``[casting + 1, n]``.
+    """How much each point sees of the shadow-casting lights and, last, of its surroundings: 0 or 1, ``[casting + 1,
+    n]``.
 
-    ``phase`` ``[n]``: which of the nine directions; ``groups`` ``[n]``: the place of each point among ``size`` = tiles ×
+    ``phase`` ``[n]``: which of the nine directions; ``groups`` ``[n]``: the place of each point among ``size`` =
+    tiles ×
     rays, so that neighbours share a tile; ``first``: see :class:`Rays`.
     """
     ball = _ball(phase.device).index_select(1, phase)
@@ -148,12 +151,14 @@ def visibility(
         toward = toward / distance
         reach = torch.where(row[7] > 0, distance - 2 * row[6], SUN_REACH)
         lit = (dot(normal, toward) > 0) & (row[3:6].amax(0) > 0)
-        blocked = occluded(solids, _gathered(origin, toward, torch.where(lit, reach, -1.0), groups, size, first))
+        blocked = occluded(
+            solids, _gathered(origin, toward, torch.where(lit, reach, -1.0), groups, size, first), grounds=False
+        )
         seen[k] -= blocked.flatten().float().index_select(0, groups)
     toward = normal + 0.95 * ball
     toward *= dot(toward, toward).rsqrt_()
     reach = (0.12 * away).clamp_(*CORNER_REACH)
-    blocked = occluded(solids, _gathered(origin, toward, reach, groups, size, first))
+    blocked = occluded(solids, _gathered(origin, toward, reach, groups, size, first), grounds=True)
     seen[-1] -= blocked.flatten().float().index_select(0, groups)
     return seen
 
@@ -175,7 +180,8 @@ def smooth(seen: Tensor, surface: Tensor) -> Tensor:
 
 
 def borrowed(seen: Tensor, surface: Tensor, scene: Tensor, row: Tensor, column: Tensor, code: Tensor) -> Tensor:
-    """For things met only beside a pixel's centre: ``[K, n]``, the mean of ``seen`` ``[K, B, H, W]`` over those of the pixel's
+    """For things met only beside a pixel's centre: ``[K, n]``, the mean of ``seen`` ``[K, B, H, W]`` over those of
+    the pixel's
     neighbours whose centre shows the same ``code`` ``[n]``; the pixel's own value where there are none."""
     H, W = surface.shape[1:]
     total, count = seen[:, scene, row, column] * 1e-3, torch.full((len(code),), 1e-3, device=seen.device)
@@ -206,7 +212,16 @@ def _gathered(
         tiles.append(packed.transpose(0, 1).contiguous())
         middles.append(middle.T.contiguous())
         spreads.append(torch.where(some, length(high - middle), 0.0))
-    return Rays(*tiles, present, *middles, *spreads, first)
+    return Rays(
+        origin=tiles[0],
+        direction=tiles[1],
+        reach=present,
+        start=middles[0],
+        heading=middles[1],
+        spread_start=spreads[0],
+        spread_heading=spreads[1],
+        first=first,
+    )
 
 
 def _each(values: Tensor, scene: Tensor) -> Tensor:

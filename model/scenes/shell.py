@@ -42,7 +42,7 @@ def wall(spot: Spot, length: float, height: float, material: int, openings: Sequ
 
 
 def door(spot: Spot, hole: Opening, *, leaf: int, frame: int, ajar: float | None = None) -> None:
-    """A door leaf with handle and frame in its hole; ``ajar`` (radians) swings it into the room, None leaves it shut."""
+    """A door leaf with handle and frame in its hole; ``ajar`` (radians) swings it into the room, None shuts it."""
     paint, w, h = spot.paint, hole.right - hole.left, hole.top
     middle = (hole.left + hole.right) / 2
     for x in (hole.left - 0.03, hole.right + 0.03):
@@ -97,7 +97,9 @@ def ceiling_lamp(spot: Spot, height: float) -> None:
     elif kind == 2:
         drop = float(rng.uniform(0.3, 0.8))
         spot.post(paint.dark(), (0.012, drop, 0.012), (0, height - drop, 0))
-        spot.post(glow if rng.random() < 0.5 else paint.plastic(), (0.4, 0.2, 0.4), (0, height - drop - 0.2, 0), taper=0.4)
+        spot.post(
+            glow if rng.random() < 0.5 else paint.plastic(), (0.4, 0.2, 0.4), (0, height - drop - 0.2, 0), taper=0.4
+        )
         spot.ball(glow, (0.1, 0.1, 0.1), (0, height - drop - 0.22, 0))
     else:
         spot.ball(glow, (0.35, 0.16, 0.35), (0, height - 0.15, 0))

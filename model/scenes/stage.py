@@ -49,7 +49,7 @@ class Stage:
         self._round.append(round)
 
     def clearance(self, position: npt.NDArray[np.float64]) -> float:
-        """A lower bound of the distance in metres from ``position`` (world, ``[3]``) to the nearest solid; 0 inside one.
+        """A lower bound of the metres from ``position`` (world, ``[3]``) to the nearest solid; 0 inside one.
 
         Boxes, cards and frusta count as their bounding boxes. An ellipsoid's distance is bounded by its smallest
         radius times how far outside, in radii, the point lies.
@@ -93,14 +93,28 @@ class Spot:
         )
 
     def box(
-        self, material: int, size: Size, at: Point = (0, 0, 0), *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0
+        self,
+        material: int,
+        size: Size,
+        at: Point = (0, 0, 0),
+        *,
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        roll: float = 0.0,
     ) -> None:
         """A cuboid."""
         center = self._put(size, at, yaw, pitch, roll)
         self.stage.builder.box(center, size, yaw=self.yaw + yaw, pitch=pitch, roll=roll, material=material)
 
     def ball(
-        self, material: int, size: Size, at: Point = (0, 0, 0), *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0
+        self,
+        material: int,
+        size: Size,
+        at: Point = (0, 0, 0),
+        *,
+        yaw: float = 0.0,
+        pitch: float = 0.0,
+        roll: float = 0.0,
     ) -> None:
         """An ellipsoid; ``size`` holds its diameters."""
         center = self._put(size, at, yaw, pitch, roll, round=True)
@@ -142,14 +156,22 @@ class Spot:
         )
 
     def patch(
-        self, material: int, size: tuple[float, float], at: Point = (0, 0, 0), *, outline: float = math.inf, yaw: float = 0
+        self,
+        material: int,
+        size: tuple[float, float],
+        at: Point = (0, 0, 0),
+        *,
+        outline: float = math.inf,
+        yaw: float = 0,
     ) -> None:
         """A card lying flat, ``size`` along x and z: a rug, a road mark, a puddle."""
         x, height, z = at
         self.card(material, size, (x, height - size[1] / 2, z), outline=outline, yaw=yaw, pitch=math.pi / 2)
 
-    def limb(self, material: int, thickness: float, start: Point, end: Point, *, taper: float = 1.0, box: bool = False) -> None:
-        """A round (or square) bar from ``start``, where it is ``thickness`` thick, to ``end`` (``taper`` times that)."""
+    def limb(
+        self, material: int, thickness: float, start: Point, end: Point, *, taper: float = 1.0, box: bool = False
+    ) -> None:
+        """A round or square bar from ``start``, where it is ``thickness`` thick, to ``end`` (``taper`` times that)."""
         dx, dy, dz = (start[0] - end[0], end[1] - start[1], start[2] - end[2])  # from end to start, y down
         length = math.sqrt(dx * dx + dy * dy + dz * dz)
         yaw, pitch = math.atan2(dx, dz), math.acos(max(-1.0, min(1.0, dy / max(length, 1e-9))))

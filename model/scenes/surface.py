@@ -61,7 +61,9 @@ def describe(solids: Solids, rows: Tensor, direction: Tensor, z: Tensor, code: T
         if len(chosen):
             q, h = local.index_select(1, chosen), half.index_select(1, chosen)
             n, t, c = geometry(q, h, shape.index_select(0, chosen), face.index_select(0, chosen))
-            _put(normal, chosen, n), _put(tangent, chosen, t), _put(uv, chosen, c)
+            _put(normal, chosen, n)
+            _put(tangent, chosen, t)
+            _put(uv, chosen, c)
     geometric = _turned_back(turn, normal)
     away = dot(geometric, direction)
     flip = torch.where(away > 0, -1.0, 1.0)
@@ -88,10 +90,14 @@ def _textured(material: Tensor, uv: Tensor, footprint: Tensor) -> tuple[Tensor, 
         chosen = (pattern == k).nonzero()[:, 0]
         m = material.index_select(1, chosen)
         texel = textures.FUNCTIONS[k](
-            textures.Surface(x.index_select(0, chosen),
+            textures.Surface(
+                x.index_select(0, chosen),
                 y.index_select(0, chosen),
                 footprint.index_select(0, chosen),
-                gap=m[12], jitter=m[13], salt=m[17])
+                gap=m[12],
+                jitter=m[13],
+                salt=m[17],
+            )
         )
         color = m[1:4]
         if texel.second is not None:
@@ -163,7 +169,8 @@ def _put(into: Tensor, at: Tensor, values: Tensor) -> None:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """``[3, n]`` with ``[3, n]``: ``[n]``. By component: torch's sum and norm over a short first axis are far slower."""
+    """``[3, n]`` with ``[3, n]``: ``[n]``. By component: torch's sum and norm over a short first axis are far
+    slower."""
     return (a[0] * b[0]).addcmul_(a[1], b[1]).addcmul_(a[2], b[2])
 
 

@@ -47,7 +47,8 @@ class Texel:
 
 @functools.cache
 def _noise_table(device: torch.device) -> Tensor:
-    """``[1, 4, TEXELS + 1, TEXELS + 1]``: two coarse octaves, two fine octaves, and the sum's slopes; about -1..1, tiles."""
+    """``[1, 4, TEXELS + 1, TEXELS + 1]``: two coarse octaves, two fine octaves, and the sum's slopes; about -1..1,
+    tiles."""
     rng = np.random.default_rng(20240607)
     bands = []
     for octaves in ((1, 2), (4, 8)):
@@ -73,7 +74,8 @@ def _random_table(device: torch.device) -> Tensor:
 
 
 def noise(x: Tensor, y: Tensor, footprint: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Noise with features of size 1: coarse and fine part, both about -1..1, and the slopes along x and y; ``[n]`` each.
+    """Noise with features of size 1: coarse and fine part, both about -1..1, and the slopes along x and y; ``[n]``
+    each.
 
     Parts finer than ``footprint`` are faded out.
     """
@@ -93,11 +95,13 @@ def random(column: Tensor, row: Tensor, salt: Tensor) -> Tensor:
     return _random_table(column.device).index_select(0, index.bitwise_and_(4095))
 
 
-def _line(x: Tensor, width: Tensor | float, footprint: Tensor) -> Tensor:
-    """How much of a pixel is covered by lines of ``width`` around the whole numbers."""
-    distance = (x - x.round()).abs_()
-    line = ((width / 2 - distance) / (footprint + 1e-4)).add_(0.5).clamp_(0, 1)
-    return torch.lerp(line, torch.as_tensor(width, device=x.device).expand_as(x), (2 * footprint - 0.6).clamp_(0, 1))
+def _line(x: Tensor, width: Tensor, footprint: Tensor) -> Tensor:
+    """How much of a pixel is covered by lines of ``width`` around the whole numbers: the overlap of two intervals,
+    and the
+    lines' share of everything where pixels hold many."""
+    pixel = footprint + 1e-4
+    overlap = torch.minimum(torch.minimum(width, pixel), (width + pixel) / 2 - (x - x.round()).abs_())
+    return torch.lerp(overlap.clamp_(min=0).div_(pixel), width, (2 * footprint - 0.8).clamp_(0, 1))
 
 
 def _step(x: Tensor, edge: float, softness: Tensor | float) -> Tensor:
@@ -117,7 +121,7 @@ def _plain(s: Surface) -> Texel:
 def _noise(s: Surface) -> Texel:
     coarse, fine, gx, gy = noise(s.x, s.y, s.footprint)
     more, _, _, _ = noise(s.x * 0.37 + 11.3, s.y * 0.37 + 5.9, s.footprint * 0.37)
-    return Texel(second=_step(coarse + fine, 0.0, 1.2), third=_step(more, 0.5, 0.6), slope=(0.25 * gx, 0.25 * gy))
+    return Texel(second=_step(coarse + fine, 0.1, 1.8), third=_step(more, 0.6, 1.2) * 0.7, slope=(0.25 * gx, 0.25 * gy))
 
 
 def _marble(s: Surface) -> Texel:
@@ -195,7 +199,9 @@ def _speckle(s: Surface) -> Texel:
     px, py = x - x.floor() - 0.3 - 0.4 * r, y - y.floor() - 0.7 + 0.4 * r
     spot = _step(-(px * px + py * py), -0.09, 0.03 + s.footprint) * _keep(s.footprint, 0.4)
     _, fine, gx, gy = noise(x, y, s.footprint * 3)
-    return Texel(second=spot * (r > 0.45), third=spot * (r < 0.25), tone=1 + s.jitter * fine, slope=(0.2 * gx, 0.2 * gy))
+    return Texel(
+        second=spot * (r > 0.45), third=spot * (r < 0.25), tone=1 + s.jitter * fine, slope=(0.2 * gx, 0.2 * gy)
+    )
 
 
 def _gradient(s: Surface) -> Texel:
@@ -261,7 +267,9 @@ def _foliage(s: Surface) -> Texel:
 def _asphalt(s: Surface) -> Texel:
     _, grit, gx, gy = noise(s.x * 5, s.y * 5, s.footprint * 5)
     patch, stain, _, _ = noise(s.x * 0.11, s.y * 0.11, s.footprint * 0.11)
-    return Texel(_step(patch + stain, 0.35, 0.5) * 0.6, _step(grit, 0.3, 0.2) * 0.6, 1 + 0.6 * grit, (0.15 * gx, 0.15 * gy))
+    return Texel(
+        _step(patch + stain, 0.35, 0.9) * 0.4, _step(grit, 0.3, 0.2) * 0.6, 1 + 0.6 * grit, (0.15 * gx, 0.15 * gy)
+    )
 
 
 _BY_NAME: dict[str, Callable[[Surface], Texel]] = {

@@ -27,7 +27,8 @@ CHUNK_CPU, CHUNK_CUDA = 2**15, 2**23
 class Solids:
     """The primitives of ``B`` scenes, one after the other, relative to each scene's camera position.
 
-    ``kind`` ``[P]``; ``center`` ``[P, 3]``; ``to_local`` ``[P, 3, 3]``; ``half`` ``[P, 3]``, ``shape`` and ``radius`` ``[P]``;
+    ``kind`` ``[P]``; ``center`` ``[P, 3]``; ``to_local`` ``[P, 3, 3]``; ``half`` ``[P, 3]``, ``shape`` and
+    ``radius`` ``[P]``;
     ``first`` ``B + 1`` offsets: scene b owns primitives ``first[b]`` to ``first[b + 1]``, those of kind k are the
     span ``spans[b][k]``.
     """
@@ -67,9 +68,11 @@ class Solids:
 class Rays:
     """``T`` tiles of ``R`` rays; scene b owns tiles ``first[b]`` to ``first[b + 1]``.
 
-    ``origin`` ``[T, 3, R]`` or, shared by a tile, ``[T, 3, 1]``; ``direction`` ``[T, 3, R]``; ``reach`` ``[T, R]``: the ray
+    ``origin`` ``[T, 3, R]`` or, shared by a tile, ``[T, 3, 1]``; ``direction`` ``[T, 3, R]``; ``reach`` ``[T, R]``:
+    the ray
     parameter at which a ray ends, negative for rays that are not there. For culling: ``start`` ``[T, 3]`` and
-    ``heading`` ``[T, 3]``, a ray in the middle; ``spread_start`` and ``spread_heading`` ``[T]``: how far origins and directions are
+    ``heading`` ``[T, 3]``, a ray in the middle; ``spread_start`` and ``spread_heading`` ``[T]``: how far origins
+    and directions are
     from it at most.
     """
 
@@ -84,7 +87,8 @@ class Rays:
 
 
 def nearest(solids: Solids, rays: Rays, candidates: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """First hits: ray parameter float32 ``[T, R]``, +inf for none, and surface int32 ``[T, R]``: 4 · primitive + face, -1
+    """First hits: ray parameter float32 ``[T, R]``, +inf for none, and surface int32 ``[T, R]``: 4 · primitive +
+    face, -1
     for none. ``candidates``: bool ``[tiles, primitives]`` of each scene, from :func:`may_meet`."""
     T, _, R = rays.direction.shape
     t_best = torch.full((T, R), MISS, device=rays.direction.device)
@@ -104,12 +108,15 @@ def nearest(solids: Solids, rays: Rays, candidates: Sequence[Tensor]) -> tuple[T
     return torch.where(t_best < MISS, t_best, math.inf), surface.int()
 
 
-def occluded(solids: Solids, rays: Rays) -> Tensor:
-    """Whether anything but a ground is met before ``reach``: bool ``[T, R]``."""
+def occluded(solids: Solids, rays: Rays, *, grounds: bool) -> Tensor:
+    """Whether anything is met before ``reach``: bool ``[T, R]``. Without ``grounds`` rays pass through these: they have
+    nothing below them to shade."""
     assert rays.reach is not None
     T, _, R = rays.direction.shape
     t_best = torch.full((T, R), MISS, device=rays.direction.device)
-    candidates = [mask & (solids.kind[a:b] != GROUND) for mask, a, b in _by_scene(solids, may_meet(solids, rays))]
+    candidates = may_meet(solids, rays)
+    if not grounds:
+        candidates = [mask & (solids.kind[a:b] != GROUND) for mask, a, b in _by_scene(solids, candidates)]
     for tile, _, t, _, cuts in _hits(solids, rays, candidates, faces=False):
         for a, b in cuts:
             rows = tile[a:b]
@@ -132,7 +139,7 @@ def _may_meet(solids: Solids, p: slice, rays: Rays, t: slice) -> Tensor:
     to_local, half = solids.to_local[p], solids.half[p]
     center, radius = solids.center[p], solids.radius[p]
     widest = torch.where(solids.kind[p] == FRUSTUM, solids.shape[p].clamp(min=1), 1.0)
-    farthest = torch.cdist(start, center).mul_(1.001).add_(radius + 1e-3)
+    farthest = torch.cdist(start, center, compute_mode="donot_use_mm_for_euclid_dist").mul_(1.001).add_(radius + 1e-3)
     if rays.reach is not None:
         reach = rays.reach[t].amax(1)[:, None]
         farthest = torch.minimum(farthest, reach)
@@ -142,8 +149,8 @@ def _may_meet(solids: Solids, p: slice, rays: Rays, t: slice) -> Tensor:
     enter, leave = torch.zeros_like(grown), farthest.clamp(min=0)
     for axis in range(3):
         row, extent = to_local[:, axis], half[:, axis] if axis == 1 else half[:, axis] * widest
-        o = torch.addmm((center * row).sum(1), start, row.T, beta=-1)
-        per_d = (heading @ row.T).add_(NUDGE).reciprocal_()
+        o = _product(start, row.T).sub_((center * row).sum(1))
+        per_d = _product(heading, row.T).add_(NUDGE).reciprocal_()
         middle, around = o.mul_(per_d).neg_(), (grown + extent).mul_(per_d.abs())
         enter, leave = torch.maximum(enter, middle - around), torch.minimum(leave, middle.add_(around))
     meets = enter <= leave
@@ -156,7 +163,8 @@ def _hits(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None, list[tuple[int, int]]]]:
     """Intersect all pairs of a tile and a primitive that may meet.
 
-    Yields tiles ``[n]``, primitives ``[n]``, t ``[n, R]``, faces, and the cuts ``(a, b)`` between which no tile comes twice.
+    Yields tiles ``[n]``, primitives ``[n]``, t ``[n, R]``, faces, and the cuts ``(a, b)`` between which no tile
+    comes twice.
     """
     R = rays.direction.shape[2]
     chunk = max(1, (CHUNK_CUDA if rays.direction.is_cuda else CHUNK_CPU) // R)
@@ -166,8 +174,8 @@ def _hits(
             tile, primitive = tiles[begin:end], primitives[begin:end]
             turn = solids.to_local.index_select(0, primitive)
             o = rays.origin.index_select(0, tile) - solids.center.index_select(0, primitive)[:, :, None]
-            o_local = torch.bmm(turn, o).unbind(1)
-            d_local = torch.bmm(turn, rays.direction.index_select(0, tile)).unbind(1)
+            o_local = _product(turn, o).unbind(1)
+            d_local = _product(turn, rays.direction.index_select(0, tile)).unbind(1)
             h = solids.half.index_select(0, primitive)[:, :, None].unbind(1)
             shape = solids.shape.index_select(0, primitive)[:, None]
             t, face = INTERSECT[kind](o_local, d_local, h, shape, faces)  # type: ignore[arg-type]
@@ -175,13 +183,11 @@ def _hits(
             yield tile, primitive, t, face, list(zip([0, *inner], [*inner, end - begin], strict=True))
 
 
-def _pairs(
-    solids: Solids, rays: Rays, candidates: Sequence[Tensor]
-) -> Iterator[tuple[int, Tensor, Tensor, list[int]]]:
+def _pairs(solids: Solids, rays: Rays, candidates: Sequence[Tensor]) -> Iterator[tuple[int, Tensor, Tensor, list[int]]]:
     """Per kind: tiles and primitives that may meet, ordered so that no tile repeats between two ``ends``."""
     for kind in range(len(KINDS)):
         tiles, primitives, ranks = [], [], []
-        for b, (mask, first, last) in enumerate(_by_scene(solids, candidates)):
+        for b, (mask, first, _) in enumerate(_by_scene(solids, candidates)):
             # Within a scene the primitives of a kind are neighbours.
             begin, end = solids.spans[b][kind]
             if begin == end:
@@ -201,3 +207,10 @@ def _pairs(
 
 def _by_scene(solids: Solids, masks: Sequence[Tensor]) -> Iterator[tuple[Tensor, int, int]]:
     return zip(masks, solids.first, solids.first[1:], strict=False)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """Matrix product over an inner dimension of 3. On a GPU written out: its matrix units may be set to round to
+    TF32, and
+    depth must not depend on that."""
+    return (a[..., :, :, None] * b[..., None, :, :]).sum(-2) if a.is_cuda else a @ b

@@ -37,22 +37,38 @@ def tree(spot: Spot, *, height: float | None = None, parts: int = 12) -> None:
             turn, steep = float(rng.uniform(0, 2 * math.pi)), float(rng.uniform(0.3, 1.2))
             start, long = fork * float(rng.uniform(0.7, 1.3)), tall * float(rng.uniform(0.25, 0.5))
             reach = long * math.cos(steep)
-            spot.limb(bark, trunk * 0.5, (lean, start, 0), (lean + reach * math.sin(turn), start + long * math.sin(steep), reach * math.cos(turn)), taper=0.2)  # fmt: skip
+            spot.limb(
+                bark,
+                trunk * 0.5,
+                (lean, start, 0),
+                (lean + reach * math.sin(turn), start + long * math.sin(steep), reach * math.cos(turn)),
+                taper=0.2,
+            )
         return
     blobs = max(1, min(parts // 2, int(rng.integers(1, 6))))
+    middle, high = (fork + tall) / 2, (tall - fork) * 1.15  # the crown, as one ellipsoid
+    spot.limb(bark, trunk * 0.7, (lean, fork, 0), (lean, middle, 0), taper=0.5)
     for k in range(blobs):
         turn = 2 * math.pi * (k + float(rng.random())) / blobs
-        out = 0.0 if blobs == 1 else crown * 0.25
-        size = crown * float(rng.uniform(0.5, 0.8)) * (1.25 if blobs == 1 else 1.0)
-        base = fork + (tall - fork - size * 0.8) * float(rng.uniform(0.0, 1.0))
-        spot.ball(leaf, (size, size * 0.8, size), (lean + out * math.sin(turn), base, out * math.cos(turn)), yaw=turn)
-        if k < 3 and blobs > 1:
-            spot.limb(bark, trunk * 0.6, (lean, fork, 0), (lean + out * math.sin(turn), base + size * 0.4, out * math.cos(turn)), taper=0.5)
-    for _ in range(parts - 2 * blobs - 1):  # single twigs of leaves break the outline
-        turn, rise = float(rng.uniform(0, 2 * math.pi)), float(rng.uniform(fork, tall))
-        out = crown * 0.5 * float(rng.uniform(0.8, 1.1)) * math.sqrt(max(0.1, 1 - ((rise - fork) / (tall - fork) * 2 - 1) ** 2))
-        size = crown * float(rng.uniform(0.12, 0.3))
-        spot.card(leaf, (size, size), (lean + out * math.sin(turn), rise - size / 2, out * math.cos(turn)), outline=1.4, yaw=float(rng.uniform(0, 6)), pitch=float(rng.uniform(-1, 1)))  # fmt: skip
+        size = 1.0 if blobs == 1 else float(rng.uniform(0.55, 0.8))
+        out = 0.0 if blobs == 1 else crown * 0.5 * (1 - size) * float(rng.uniform(0.8, 1.3))
+        rise = 0.0 if blobs == 1 else high * 0.5 * (1 - size) * float(rng.uniform(-1.0, 1.0))
+        body = (crown * size, high * size, crown * size * float(rng.uniform(0.8, 1.0)))
+        spot.ball(
+            leaf, body, (lean + out * math.sin(turn), middle + rise - body[1] / 2, out * math.cos(turn)), yaw=turn
+        )
+    for _ in range(parts - blobs - 2):  # twigs of leaves break the outline
+        turn, level = float(rng.uniform(0, 2 * math.pi)), float(rng.uniform(-0.7, 0.8))
+        out, size = crown * 0.43 * math.sqrt(1 - level**2), crown * float(rng.uniform(0.18, 0.4))
+        at = (lean + out * math.sin(turn), middle + high * 0.43 * level - size / 2, out * math.cos(turn))
+        spot.card(
+            leaf,
+            (size, size),
+            at,
+            outline=float(rng.choice([1.0, 1.4])),
+            yaw=turn + float(rng.normal(0, 0.7)),
+            pitch=float(rng.uniform(-1, 1)),
+        )
 
 
 def bush(spot: Spot) -> None:
@@ -61,7 +77,11 @@ def bush(spot: Spot) -> None:
     size = float(rng.uniform(0.5, 2.0))
     for k in range(int(rng.integers(1, 4))):
         spread = size * float(rng.uniform(0.7, 1.2))
-        spot.ball(leaf, (spread, size * float(rng.uniform(0.7, 1.0)), spread), (k * size * 0.5, -size * 0.15, float(rng.normal(0, 0.2)) * size))
+        spot.ball(
+            leaf,
+            (spread, size * float(rng.uniform(0.7, 1.0)), spread),
+            (k * size * 0.5, -size * 0.15, float(rng.normal(0, 0.2)) * size),
+        )
 
 
 def hedge(spot: Spot, length: float) -> None:
@@ -76,7 +96,9 @@ def rock(spot: Spot) -> None:
     flat, yaw, tilt = float(rng.uniform(0.5, 0.9)), float(rng.uniform(0, 6)), float(rng.normal(0, 0.3))
     spot.ball(stone, (size, size * flat, size * float(rng.uniform(0.6, 1.0))), (0, -size * 0.2, 0), yaw=yaw, pitch=tilt)
     if rng.random() < 0.4:
-        spot.box(stone, (size * 0.6, size * 0.6, size * 0.5), (size * 0.2, -size * 0.15, 0), yaw=yaw, pitch=0.4, roll=0.3)
+        spot.box(
+            stone, (size * 0.6, size * 0.6, size * 0.5), (size * 0.2, -size * 0.15, 0), yaw=yaw, pitch=0.4, roll=0.3
+        )
 
 
 def fence(spot: Spot, length: float) -> None:

@@ -44,7 +44,7 @@ class Backbone(StageConfig):
     cheap, and starts all three.
     """
 
-    steps: int = 5000
+    steps: int = 4500
     batch: int = 32
     learning_rate: float = 1e-3
 
@@ -53,25 +53,25 @@ class Backbone(StageConfig):
 class Depth(StageConfig):
     """The paper's first stage: the whole network but the field-of-view branch, mean absolute error."""
 
-    steps: int = 900
-    batch: int = 4
-    learning_rate: float = 6e-4
+    steps: int = 1400
+    batch: int = 2
+    learning_rate: float = 5e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boundaries(StageConfig):
     """The paper's second stage: the derivative losses as well."""
 
-    steps: int = 500
-    batch: int = 4
-    learning_rate: float = 3e-4
+    steps: int = 700
+    batch: int = 2
+    learning_rate: float = 2.5e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fov(StageConfig):
     """The last stage: the field-of-view branch, everything else frozen."""
 
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 32
     learning_rate: float = 4e-4
 

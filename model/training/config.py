@@ -44,16 +44,16 @@ class Backbone(StageConfig):
     cheap, and starts all three.
     """
 
-    steps: int = 4500
+    steps: int = 3600
     batch: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth(StageConfig):
     """The paper's first stage: the whole network but the field-of-view branch, mean absolute error."""
 
-    steps: int = 1400
+    steps: int = 1100
     batch: int = 2
     learning_rate: float = 5e-4
 
@@ -62,7 +62,7 @@ class Depth(StageConfig):
 class Boundaries(StageConfig):
     """The paper's second stage: the derivative losses as well."""
 
-    steps: int = 700
+    steps: int = 500
     batch: int = 2
     learning_rate: float = 2.5e-4
 
@@ -71,7 +71,7 @@ class Boundaries(StageConfig):
 class Fov(StageConfig):
     """The last stage: the field-of-view branch, everything else frozen."""
 
-    steps: int = 1000
+    steps: int = 900
     batch: int = 32
     learning_rate: float = 4e-4
 

@@ -19,7 +19,7 @@ from model.training.config import StageName
 from model.training.losses import derivative_losses, mean_absolute_error
 
 Losses = dict[str, Tensor]
-LEAST_C = 1e-3  # what logarithms see of the sky: as if it were a thousand focal lengths away
+LEAST_C = 4e-3  # what logarithms see of the sky: as if it were 250 focal lengths away
 
 
 class Task(nn.Module):
@@ -28,7 +28,10 @@ class Task(nn.Module):
     Attributes:
         network: all of it.
         size: side of the pictures that the stage takes.
+        transformers_only: whether next to nothing but transformers is computed.
     """
+
+    transformers_only = False
 
     def __init__(self, network: DepthProNetwork, size: int) -> None:
         super().__init__()
@@ -55,6 +58,7 @@ class Backbone(Task):
     """The global transformer with a linear head for log canonical inverse depth (8 × 8 per token) and log focal."""
 
     CELLS = 8
+    transformers_only = True
 
     def __init__(self, network: DepthProNetwork) -> None:
         super().__init__(network, network.config.tile_size)
@@ -74,7 +78,7 @@ class Backbone(Task):
         return pixel_shuffle(log_BPGG, self.CELLS).squeeze(1), self.focal(tokens_BNC.mean(1)).squeeze(1)
 
     def loss(self, batch: Batch) -> Losses:
-        log_C_BHH, log_focal_B = self(batch.x_B3SS)
+        log_C_BHH, log_focal_B = (value.float() for value in self(batch.x_B3SS))
         step = self.size // log_C_BHH.shape[-1]
         target_BHH = batch.target_BSS[:, step // 2 :: step, step // 2 :: step]
         return {
@@ -119,6 +123,8 @@ class Depth(Task):
 
 class FieldOfView(Task):
     """The field-of-view branch, beside the frozen rest (arXiv 2410.02073, "Focal length estimation")."""
+
+    transformers_only = True
 
     def __init__(self, network: DepthProNetwork) -> None:
         super().__init__(network, network.config.tile_size)  # the branch sees the smallest picture of the pyramid

@@ -59,7 +59,7 @@ class Trainer:
         self._pools = sorted(pools, key=lambda pool: pool.config.size)
         self._config = config
         self._device = device or torch.device("cpu")
-        self._autocast = self._device.type == "cuda"
+        self._on_gpu = self._device.type == "cuda"
         self._resumed = self._read_checkpoint()
         torch.manual_seed(config.seed)
         self.network = _start(config, start_from).to(self._device)
@@ -134,7 +134,8 @@ class Trainer:
     ) -> dict[str, float]:
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
+        # On a CPU, bfloat16 makes transformers faster and convolutions slower.
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._on_gpu or learner.transformers_only):
             losses = learner.loss(batch.to(self._device))
         total: Tensor = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)

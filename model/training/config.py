@@ -13,13 +13,13 @@ STAGES: tuple[StageName, ...] = ("backbone", "depth", "boundaries", "fov")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageConfig:
-    """One stage: linear warm-up, then a cosine down to zero, with AdamW.
+    """One stage: linear warm-up, then a cosine down to zero, with Muon and AdamW.
 
     Attributes:
         steps: optimiser steps; 0 skips the stage.
         batch: pictures per step.
         learning_rate: the highest one.
-        weight_decay: of AdamW, on matrices only.
+        weight_decay: on matrices only.
         average: decay of the moving average of the weights, which is what the stage hands on.
     """
 
@@ -44,36 +44,36 @@ class Backbone(StageConfig):
     cheap, and starts all three.
     """
 
-    steps: int = 3600
-    batch: int = 32
-    learning_rate: float = 5e-4
+    steps: int = 7500
+    batch: int = 64
+    learning_rate: float = 3e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth(StageConfig):
     """The paper's first stage: the whole network but the field-of-view branch, mean absolute error."""
 
-    steps: int = 1100
+    steps: int = 2800
     batch: int = 2
-    learning_rate: float = 5e-4
+    learning_rate: float = 8e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boundaries(StageConfig):
     """The paper's second stage: the derivative losses as well."""
 
-    steps: int = 500
+    steps: int = 1300
     batch: int = 2
-    learning_rate: float = 2.5e-4
+    learning_rate: float = 3e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fov(StageConfig):
     """The last stage: the field-of-view branch, everything else frozen."""
 
-    steps: int = 900
-    batch: int = 32
-    learning_rate: float = 4e-4
+    steps: int = 1600
+    batch: int = 64
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,24 +92,30 @@ class Pool:
 
     @classmethod
     def create(cls, folder: Path, config: PoolConfig) -> Self:
-        """Make the arrays, or open those of an unfinished run with the same ``config`` for writing.
+        """Make the arrays, or open those of an unfinished run for writing. A pool with fewer pictures grows.
 
         Raises:
             ConfigError: the folder holds another pool or cannot be written.
         """
         description = folder / "pool.json"
         try:
+            before = 0
             if description.exists():
                 found = json.loads(description.read_text())
-                if found != asdict(config):
+                before = found["count"]
+                if {**found, "count": config.count} != asdict(config) or before > config.count:
                     raise ConfigError(f"{folder} holds another pool, {found}; choose another folder or delete it")
-            else:
+            if before < config.count:
                 folder.mkdir(parents=True, exist_ok=True)
                 for name, dtype in _ARRAYS.items():
-                    np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, config.shape(name))
+                    file, larger = folder / f"{name}.npy", folder / f"{name}.tmp"
+                    array = np.lib.format.open_memmap(larger, "w+", dtype, config.shape(name))
+                    if before:
+                        array[:before] = np.load(file, mmap_mode="r")
+                    larger.replace(file)
                 description.write_text(json.dumps(asdict(config)))
             return cls(folder, config, "r+")
-        except (OSError, ValueError) as exc:
+        except (OSError, KeyError, TypeError, ValueError) as exc:
             raise ConfigError(f"no pool can be made in {folder}: {exc}") from exc
 
     def missing(self) -> list[int]:

@@ -7,7 +7,8 @@ import logging
 import math
 import os
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,18 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from model.network import DepthProNetwork, init_random
+from model.host_memory import keep_freed_memory
+from model.network import DepthProNetwork
 from model.presets import PRESETS
 from model.training.batch import Batch, batches, validation
 from model.training.config import STAGES, StageConfig, StageName, TrainConfig
 from model.training.curves import draw_curves
+from model.training.optimizers import optimizers_for
 from model.training.pool import Pool
+from model.training.start import init_for_training
 from model.training.tasks import Task, task
 from model.weights import load, save
 from stream.errors import ConfigError, ModelError
@@ -61,6 +66,8 @@ class Trainer:
         self._device = device or torch.device("cpu")
         self._on_gpu = self._device.type == "cuda"
         self._resumed = self._read_checkpoint()
+        if not self._on_gpu:
+            keep_freed_memory()
         torch.manual_seed(config.seed)
         self.network = _start(config, start_from).to(self._device)
 
@@ -88,14 +95,14 @@ class Trainer:
         for module in modules:
             module.requires_grad_(True)
         learner.train()
-        parameters = [p for module in modules for p in module.parameters()]
-        optimizer = _adamw(parameters, stage)
+        optimizers = optimizers_for(modules, stage)
         averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(stage.average))  # type: ignore[no-untyped-call]
         step = 0
         if self._resumed:
             step = self._resumed["step"]
             learner.load_state_dict(self._resumed["learner"])
-            optimizer.load_state_dict(self._resumed["optimizer"])
+            for optimizer, state in zip(optimizers, self._resumed["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
             averaged.load_state_dict(self._resumed["averaged"])
         pool = self._pool_for(learner.size)
         exam = validation(pool, learner.size)
@@ -114,7 +121,7 @@ class Trainer:
             for batch in feed:
                 if step == stage.steps:
                     break
-                losses = self._step(learner, batch, optimizer, _learning_rate(stage, step), parameters)
+                losses = self._step(learner, batch, optimizers, _learning_rate(stage, step))
                 averaged.update_parameters(learner)
                 step += 1
                 for key, value in losses.items():
@@ -124,27 +131,36 @@ class Trainer:
                     figures = self._examine(averaged.module, exam, stage.batch)
                     self._record({"stage": name, "step": step, **recent, **figures})
                     progress.console.print(f"{name} {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-                    self._write_checkpoint(name, step, learner, optimizer, averaged)
+                    self._write_checkpoint(name, step, learner, optimizers, averaged)
                     examined = time.monotonic()
         learner.load_state_dict(averaged.module.state_dict())  # the average is better than where the last step ended
         learner.finish()
 
     def _step(
-        self, learner: Task, batch: Batch, optimizer: torch.optim.Optimizer, rate: float, parameters: list[nn.Parameter]
+        self, learner: Task, batch: Batch, optimizers: list[torch.optim.Optimizer], rate: float
     ) -> dict[str, float]:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        # On a CPU, bfloat16 makes transformers faster and convolutions slower.
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._on_gpu or learner.transformers_only):
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        with self._arithmetic(learner):
             losses = learner.loss(batch.to(self._device))
         total: Tensor = torch.stack(list(losses.values())).sum()
-        optimizer.zero_grad(set_to_none=True)
+        learner.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT)
+        norm = nn.utils.clip_grad_norm_(learner.parameters(), MAX_GRADIENT)
         if not math.isfinite(float(norm)):
             raise ModelError("the gradient is no number; go on from the checkpoint with a lower learning rate")
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         return {key: float(value.detach()) for key, value in losses.items()}
+
+    @contextmanager
+    def _arithmetic(self, learner: Task) -> Iterator[None]:
+        """bfloat16 where it pays: on a CPU it makes transformers faster, convolutions and fused attention slower."""
+        small = self._on_gpu or learner.transformers_only
+        attention = sdpa_kernel(SDPBackend.MATH) if small and not self._on_gpu else nullcontext()
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=small), attention:
+            yield
 
     @torch.no_grad()
     def _examine(self, learner: Any, exam: Batch, count: int) -> dict[str, float]:
@@ -195,14 +211,19 @@ class Trainer:
         return found
 
     def _write_checkpoint(
-        self, name: StageName, step: int, learner: Task, optimizer: torch.optim.Optimizer, averaged: AveragedModel
+        self,
+        name: StageName,
+        step: int,
+        learner: Task,
+        optimizers: list[torch.optim.Optimizer],
+        averaged: AveragedModel,
     ) -> None:
         state = {
             "config": json.loads(json.dumps(asdict(self._config))),
             "stage": name,
             "step": step,
             "learner": learner.state_dict(),  # with all of the network
-            "optimizer": optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "averaged": averaged.state_dict(),
         }
         temporary = self._folder / "checkpoint.tmp"
@@ -234,17 +255,8 @@ def _start(config: TrainConfig, start_from: str | None) -> DepthProNetwork:
     if config.preset not in PRESETS:
         raise ConfigError(f"there is no preset {config.preset!r}; there are {', '.join(PRESETS)}")
     network = DepthProNetwork(PRESETS[config.preset])
-    init_random(network, config.seed)
+    init_for_training(network, config.seed)
     return network
-
-
-def _adamw(parameters: list[nn.Parameter], stage: StageConfig) -> torch.optim.AdamW:
-    """Biases, scales and positions are not decayed."""
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=stage.learning_rate, betas=(0.9, 0.98))
 
 
 def _learning_rate(stage: StageConfig, step: int) -> float:

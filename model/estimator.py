@@ -17,7 +17,6 @@ frame n, and scaling runs on the download stream beside it, not behind it.
 
 from __future__ import annotations
 
-import copy
 import logging
 import math
 from collections import deque
@@ -30,8 +29,9 @@ from torch import Tensor
 from model.device import choose_device, torch_errors
 from model.focal import FocalConfig, FocalTracker, focal_from_fov
 from model.geometry import metric_depth, parse_output_size
+from model.host_memory import keep_freed_memory
 from model.intrinsics import GivenCamera
-from model.network import DepthProNetwork
+from model.network import InferenceNetwork
 from model.precision import DTYPES, Precision, choose, wider
 from model.preprocess import host_tensor, image_from_planes, network_input
 from model.scene_cut import SceneCutDetector
@@ -103,7 +103,7 @@ class DepthProEstimator:
     """The :class:`stream.ports.Estimator` that runs Depth Pro. Used by one thread.
 
     Args:
-        model: network with weights, on the CPU; moved from there.
+        model: network with weights, on the CPU, where it stays; what runs is an :class:`InferenceNetwork` made of it.
         camera: what the user knows of the camera; without a focal length it is estimated.
         focal: how estimates are smoothed.
         config: device, precision, output size.
@@ -135,7 +135,9 @@ class DepthProEstimator:
         self._capacity = self._config.in_flight if self._device.type == "cuda" else 1
         self._lanes = deque(_Lane(self._device) for _ in range(self._capacity))
         self._jobs: deque[_Job] = deque()
-        self._networks: dict[Precision, DepthProNetwork] = {}
+        self._networks: dict[Precision, InferenceNetwork] = {}
+        if self._device.type == "cpu":
+            keep_freed_memory()
         with torch_errors():
             self._precision = self._first_finite_precision()
 
@@ -271,13 +273,13 @@ class DepthProEstimator:
         )
         return focal, job.given or CameraIntrinsics.from_focal(focal.smoothed_px, frame.width, frame.height)
 
-    def _network(self, precision: Precision) -> DepthProNetwork:
+    def _network(self, precision: Precision) -> InferenceNetwork:
         """The network in ``precision`` on the device; made when first needed."""
         if precision not in self._networks:
-            # The host keeps the weights as they were loaded: a retry in fp32 must not start from rounded ones.
-            master, dtype = self._model.network, DTYPES[precision]
-            fits = self._device.type == "cpu" and all(p.dtype == dtype for p in master.parameters())
-            self._networks[precision] = master if fits else copy.deepcopy(master).to(self._device, dtype)
+            # Always from the weights as they were loaded: a retry in fp32 must not start from rounded ones.
+            self._networks[precision] = InferenceNetwork(
+                self._model.network, device=self._device, dtype=DTYPES[precision]
+            )
         return self._networks[precision]
 
     def _first_finite_precision(self) -> Precision:

@@ -16,6 +16,7 @@ from model.estimator import DepthProEstimator, EstimatorConfig
 from model.focal import FocalConfig, focal_from_fov
 from model.geometry import metric_depth
 from model.intrinsics import CameraConfig, GivenCamera
+from model.network import InferenceNetwork
 from model.preprocess import host_tensor, image_from_planes, network_input
 from model.weights import LoadedModel
 from stream.errors import ConfigError, ModelError
@@ -36,7 +37,7 @@ def estimate(estimator: DepthProEstimator, frame: Frame, *, dropped: int = 0) ->
 def by_hand(model: LoadedModel, frame: Frame, *, width: int, height: int) -> tuple[Tensor, float]:
     x = network_input([host_tensor(p) for p in frame.planes], frame, size=TINY.input_size)
     with torch.inference_mode():
-        C, fov = model.network(x)
+        C, fov = InferenceNetwork(model.network)(x)
     assert fov is not None
     f_px = focal_from_fov(float(fov), frame.width)
     return metric_depth(C[0], focal_ratio=f_px / frame.width, width=width, height=height), f_px
@@ -187,36 +188,38 @@ def test_a_scene_cut_is_reported() -> None:
     assert cuts == [False, False, True]
 
 
-def nan_in(model: LoadedModel, dtypes: set[torch.dtype], *, only_bright: bool) -> LoadedModel:
-    """Make the network fail in ``dtypes``, for all pictures or for white ones."""
+def nan_in(monkeypatch: pytest.MonkeyPatch, dtypes: set[torch.dtype], *, only_bright: bool) -> None:
+    """Make networks fail in ``dtypes``, for all pictures or for white ones."""
+    forward = InferenceNetwork.forward
 
-    def spoil(module: nn.Module, args: tuple[Tensor, ...], output: tuple[Tensor, Tensor | None]) -> object:
-        dtype = next(module.parameters()).dtype
-        if dtype in dtypes and (not only_bright or float(args[0].mean()) > 0.9):
-            return torch.full_like(output[0], math.nan), output[1]
-        return output
+    def spoilt(network: InferenceNetwork, x: Tensor, *, with_fov: bool = True) -> tuple[Tensor, Tensor | None]:
+        C, fov = forward(network, x, with_fov=with_fov)
+        if next(network.parameters()).dtype in dtypes and (not only_bright or float(x.mean()) > 0.9):
+            C = torch.full_like(C, math.nan)
+        return C, fov
 
-    model.network.register_forward_hook(spoil)
-    return model
+    monkeypatch.setattr(InferenceNetwork, "forward", spoilt)
 
 
-def test_a_precision_without_finite_output_is_left_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
-    model = nan_in(tiny_model(), {torch.bfloat16}, only_bright=False)
-    estimator = DepthProEstimator(model=model, config=EstimatorConfig(device="cpu", precision="bf16"))
+def test_a_precision_without_finite_output_is_left_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nan_in(monkeypatch, {torch.bfloat16}, only_bright=False)
+    estimator = DepthProEstimator(model=tiny_model(), config=EstimatorConfig(device="cpu", precision="bf16"))
     assert estimator.precision == "fp32"
     assert "no finite output in bf16" in caplog.text
     assert estimate(estimator, random_frame(0)).precision == "fp32"
 
 
-def test_a_network_that_is_never_finite_is_refused() -> None:
-    model = nan_in(tiny_model(), {torch.bfloat16, torch.float32}, only_bright=False)
+def test_a_network_that_is_never_finite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    nan_in(monkeypatch, {torch.bfloat16, torch.float32}, only_bright=False)
     with pytest.raises(ModelError, match="damaged"):
-        DepthProEstimator(model=model, config=EstimatorConfig(device="cpu", precision="bf16"))
+        DepthProEstimator(model=tiny_model(), config=EstimatorConfig(device="cpu", precision="bf16"))
 
 
-def test_a_frame_that_is_not_finite_is_computed_again_in_fp32() -> None:
-    model = nan_in(tiny_model(), {torch.bfloat16}, only_bright=True)
-    estimator = DepthProEstimator(model=model, focal=RAW, config=EstimatorConfig(device="cpu", precision="bf16"))
+def test_a_frame_that_is_not_finite_is_computed_again_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    nan_in(monkeypatch, {torch.bfloat16}, only_bright=True)
+    estimator = DepthProEstimator(model=tiny_model(), focal=RAW, config=EstimatorConfig(device="cpu", precision="bf16"))
     usual = estimate(estimator, random_frame(0))
     retried = estimate(estimator, bright_frame(1))
     assert (usual.precision, usual.retried) == ("bf16", False)
@@ -225,9 +228,9 @@ def test_a_frame_that_is_not_finite_is_computed_again_in_fp32() -> None:
     np.testing.assert_array_equal(retried.depth, expected.numpy())
 
 
-def test_a_frame_that_is_finite_in_no_precision_is_no_estimate() -> None:
-    model = nan_in(tiny_model(), {torch.bfloat16, torch.float32}, only_bright=True)
-    estimator = DepthProEstimator(model=model, config=EstimatorConfig(device="cpu", precision="bf16"))
+def test_a_frame_that_is_finite_in_no_precision_is_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    nan_in(monkeypatch, {torch.bfloat16, torch.float32}, only_bright=True)
+    estimator = DepthProEstimator(model=tiny_model(), config=EstimatorConfig(device="cpu", precision="bf16"))
     before = estimate(estimator, random_frame(0))
     failed = estimate(estimator, bright_frame(1))
     assert np.isnan(failed.depth).all()
@@ -259,7 +262,7 @@ def test_no_frame_in_flight_is_refused() -> None:
 def test_an_error_of_torch_becomes_one_line() -> None:
     estimator = DepthProEstimator(model=tiny_model(), config=FP32)
     for network in estimator._networks.values():
-        network.head[0] = nn.Conv2d(1, 1, 1)  # does not fit what comes before it
+        network.head.conv = nn.Conv2d(1, 1, 1)  # does not fit what comes before it
     with pytest.raises(ModelError, match="the network failed") as caught:
         estimator.submit(LooseLease(random_frame(0)))
     assert "\n" not in str(caught.value)

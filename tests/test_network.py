@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from model import weights
-from model.network import DepthProNetwork, init_random
+from model.network import DepthProNetwork, InferenceNetwork, init_random
 from model.network.tiles import merge_tiles, split_tiles
 from model.presets import PRESETS, NetworkConfig
 from stream.errors import ConfigError
@@ -72,6 +72,9 @@ def test_equals_transformers_through_both_layouts(config: NetworkConfig, tmp_pat
     for loaded in (from_transformers, from_reference):
         C, fov = loaded.network(x)
         assert fov is not None
+        assert relative_error(C, C_expected) < 1e-5
+        assert relative_error(fov, fov_expected) < 1e-5
+        C, fov = InferenceNetwork(loaded.network)(x)
         assert relative_error(C, C_expected) < 1e-5
         assert relative_error(fov, fov_expected) < 1e-5
 

@@ -23,6 +23,8 @@ from model.training.pool import Pool
 
 Floats = npt.NDArray[np.float32]
 
+_NOISE = np.random.default_rng(0).standard_normal(2**22, np.float32)  # drawing it anew would take longest of all
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -103,25 +105,27 @@ def augment(
     )
     target = cv2.resize(inverse_depth[window].astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
     if rng.random() < 0.5:
-        pixels, target = pixels[:, ::-1], target[:, ::-1]
-    return _recolour(rng, pixels), np.ascontiguousarray(target), focal * image.shape[1] / width
+        pixels, target = cv2.flip(pixels, 1), cv2.flip(target, 1)
+    return _recolour(rng, pixels), target.astype(np.float32, copy=False), focal * image.shape[1] / width
 
 
 def _recolour(rng: np.random.Generator, pixels: npt.NDArray[Any]) -> Floats:
     """Another camera, another light: what must not change the depth."""
-    color: Floats = pixels.astype(np.float32) / np.float32(255)
     if rng.random() < 0.2:
-        color = cv2.GaussianBlur(color, (0, 0), rng.uniform(0.3, 1.2)).astype(np.float32)
-    color = np.power(color, np.float32(np.exp(rng.normal(0, 0.2))))
-    grey = color @ np.array([0.299, 0.587, 0.114], np.float32)
-    saturation = 0.0 if rng.random() < 0.08 else np.exp(rng.normal(0, 0.3))
-    color = grey[..., None] + (color - grey[..., None]) * np.float32(saturation)
-    color = color * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
-    middle = grey.mean()
-    color = middle + (color - middle) * np.float32(np.exp(rng.normal(0, 0.15))) + np.float32(rng.normal(0, 0.04))
+        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1.2))
+    saturation = 0.0 if rng.random() < 0.08 else float(np.exp(rng.normal(0, 0.3)))
+    grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    pixels = cv2.addWeighted(pixels, saturation, grey, 1 - saturation, 0)
+    # Gamma, white balance, contrast and brightness of each of the 256 values a channel can have, looked up.
+    gamma, balance = np.exp(rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.08, 3))
+    contrast, shift = np.exp(rng.normal(0, 0.15)), rng.normal(0, 0.04)
+    curves = np.linspace(0, 1, 256)[:, None] ** gamma * balance
+    curves = 0.5 + (curves - 0.5) * contrast + shift
+    color: npt.NDArray[Any] = cv2.LUT(pixels, curves[None].astype(np.float32))
     if rng.random() < 0.5:
-        color = color + rng.normal(0, rng.uniform(0, 0.03), color.shape).astype(np.float32)
-    return color.clip(0, 1).astype(np.float32)
+        noise = np.resize(_NOISE[rng.integers(0, len(_NOISE) // 2) :], color.shape)
+        color = color + noise * np.float32(rng.uniform(0, 0.03))
+    return color.clip(0, 1).astype(np.float32, copy=False)
 
 
 def batches(pool: Pool, *, seed: int, start: int, count: int, size: int) -> Generator[Batch]:

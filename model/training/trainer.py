@@ -7,16 +7,15 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from timm.layers import Attention
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.host_memory import keep_freed_memory
@@ -95,6 +94,10 @@ class Trainer:
         for module in modules:
             module.requires_grad_(True)
         learner.train()
+        for module in learner.modules():
+            if isinstance(module, Attention):
+                # On a CPU in bfloat16, two products are faster than the fused kernel for so few tokens.
+                module.fused_attn = self._on_gpu or not self._uses_bfloat16(learner)
         optimizers = optimizers_for(modules, stage)
         averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(stage.average))  # type: ignore[no-untyped-call]
         step = 0
@@ -142,7 +145,7 @@ class Trainer:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        with self._arithmetic(learner):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._uses_bfloat16(learner)):
             losses = learner.loss(batch.to(self._device))
         total: Tensor = torch.stack(list(losses.values())).sum()
         learner.zero_grad(set_to_none=True)
@@ -154,13 +157,9 @@ class Trainer:
             optimizer.step()
         return {key: float(value.detach()) for key, value in losses.items()}
 
-    @contextmanager
-    def _arithmetic(self, learner: Task) -> Iterator[None]:
-        """bfloat16 where it pays: on a CPU it makes transformers faster, convolutions and fused attention slower."""
-        small = self._on_gpu or learner.transformers_only
-        attention = sdpa_kernel(SDPBackend.MATH) if small and not self._on_gpu else nullcontext()
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=small), attention:
-            yield
+    def _uses_bfloat16(self, learner: Task) -> bool:
+        """On a CPU it makes transformers faster, but convolutions slower."""
+        return self._on_gpu or learner.transformers_only
 
     @torch.no_grad()
     def _examine(self, learner: Any, exam: Batch, count: int) -> dict[str, float]:

@@ -270,6 +270,26 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
         torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
 
 
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    off = {"depth": stages.Depth(steps=0), "boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0)}
+    Trainer(tmp_path, [pool], short(**off), start_from=tiny).run()
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt is damaged"):
+        Trainer(tmp_path, [pool], short(**off), start_from=tiny)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_validations_need_a_time(seconds: float) -> None:
+    with pytest.raises(ConfigError, match="validate-every"):
+        TrainConfig(validate_every=seconds)
+
+
+def test_no_process_renders_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="processes"):
+        list(render(tmp_path, PoolConfig(count=2, size=32), processes=0))
+
+
 def test_another_configuration_does_not_continue_a_run(tmp_path: Path, pool: Pool, tiny: str) -> None:
     Trainer(tmp_path, [pool], short(), start_from=tiny).run()
     with pytest.raises(ConfigError, match="another configuration"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -94,6 +95,10 @@ class TrainConfig:
     depth: Depth = field(default_factory=Depth)
     boundaries: Boundaries = field(default_factory=Boundaries)
     fov: Fov = field(default_factory=Fov)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.validate_every < math.inf:
+            raise ConfigError(f"--validate-every takes seconds from 0 on, not {self.validate_every}")
 
     def stage(self, name: StageName) -> StageConfig:
         """The stage of that name."""

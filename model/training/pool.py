@@ -142,8 +142,10 @@ def render(folder: Path, config: PoolConfig, *, processes: int | None = None) ->
         processes: how many render side by side; one per processor core unless given.
 
     Raises:
-        ConfigError: the folder holds another pool or cannot be written.
+        ConfigError: the folder holds another pool or cannot be written, or ``processes`` is none.
     """
+    if processes is not None and processes < 1:
+        raise ConfigError(f"--processes takes a number from 1 on, not {processes}")
     missing = Pool.create(folder, config).missing()
     chunks = [missing[start : start + 8] for start in range(0, len(missing), 8)]
     workers = processes or os.cpu_count() or 1

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import pickle
 import time
 from contextlib import closing
 from dataclasses import asdict
@@ -202,6 +203,10 @@ class Trainer:
             found: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
         except OSError as exc:
             raise ConfigError(f"{self._folder} cannot hold a training run: {exc}") from exc
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as exc:  # what torch makes of a damaged file
+            raise ConfigError(
+                f"{path} is damaged; delete it, or go on in another folder with --start-from and the last stage's file"
+            ) from exc
         if found["config"] != described:
             raise ConfigError(
                 f"{self._folder} holds a run of another configuration, {found['config']}; choose another folder"
@@ -226,8 +231,15 @@ class Trainer:
             "averaged": averaged.state_dict(),
         }
         temporary = self._folder / "checkpoint.tmp"
-        torch.save(state, temporary)
-        temporary.replace(self._folder / "checkpoint.pt")
+        try:
+            torch.save(state, temporary)
+            temporary.replace(self._folder / "checkpoint.pt")
+        except (OSError, RuntimeError) as exc:  # a full disk is a RuntimeError of torch's zip writer
+            temporary.unlink(missing_ok=True)
+            raise ModelError(
+                f"{temporary} cannot be written, is the disk full? The checkpoint before it is untouched: "
+                "make room, and the same command goes on"
+            ) from exc
 
     def _save(self, name: str) -> Path:
         """The network as it is now, as a file the product loads."""

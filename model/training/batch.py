@@ -52,17 +52,11 @@ def held_back(pool: Pool) -> int:
 def validation(pool: Pool, size: int) -> Batch:
     """The pictures held back from training, as they are."""
     ready = np.flatnonzero(pool.ready[: held_back(pool)])
-    area = cv2.INTER_AREA if pool.config.size > size else cv2.INTER_LINEAR
+    squeezed = [_squeeze(pool.image[i], pool.inverse_depth[i], size) for i in ready]
     return collate(
         [
-            (
-                cv2.resize(pool.image[i], (size, size), interpolation=area).astype(np.float32) / np.float32(255),
-                cv2.resize(
-                    pool.inverse_depth[i].astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST_EXACT
-                ),
-                float(pool.focal[i]),
-            )
-            for i in ready
+            (pixels.astype(np.float32) / np.float32(255), target, float(pool.focal[i]))
+            for i, (pixels, target) in zip(ready, squeezed, strict=True)
         ]
     )
 
@@ -99,14 +93,20 @@ def augment(
     height, width = (round(n / z) for n, z in zip(image.shape[:2], (zoom_y, zoom_x), strict=True))
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     window = (slice(top, top + height), slice(left, left + width))
-    shrinks = min(height, width) > size
-    pixels: npt.NDArray[Any] = cv2.resize(
-        image[window], (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    target = cv2.resize(inverse_depth[window].astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    pixels, target = _squeeze(image[window], inverse_depth[window], size)
     if rng.random() < 0.5:
         pixels, target = cv2.flip(pixels, 1), cv2.flip(target, 1)
     return _recolour(rng, pixels), target.astype(np.float32, copy=False), focal * image.shape[1] / width
+
+
+def _squeeze(
+    image: npt.NDArray[np.uint8], inverse_depth: npt.NDArray[np.float16], size: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Both as squares of ``size``: averaged or interpolated colours, but no depth that was not there."""
+    shrinks = min(image.shape[:2]) > size
+    colors = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    depths = cv2.resize(inverse_depth.astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    return colors, depths
 
 
 def _recolour(rng: np.random.Generator, pixels: npt.NDArray[Any]) -> Floats:

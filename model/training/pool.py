@@ -151,7 +151,7 @@ def render(folder: Path, config: PoolConfig, *, processes: int | None = None) ->
     workers = processes or os.cpu_count() or 1
     # Spawned, not forked: torch's threads do not survive a fork.
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as executor:
-        for done in executor.map(_render_chunk, itertools.repeat(folder), chunks):
+        for done in executor.map(_render_chunk, itertools.repeat(folder), itertools.repeat(config), chunks):
             yield from done
 
 
@@ -159,8 +159,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)  # the processes share the cores
 
 
-def _render_chunk(folder: Path, indices: list[int]) -> list[int]:
-    config = PoolConfig(**json.loads((folder / "pool.json").read_text()))
+def _render_chunk(folder: Path, config: PoolConfig, indices: list[int]) -> list[int]:
     pool = Pool(folder, config, "r+")
     for index in indices:
         seed = scenes.TRAIN_SEEDS[config.first_seed + index]

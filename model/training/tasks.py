@@ -83,7 +83,7 @@ class Backbone(Task):
         target_BHH = batch.target_BSS[:, step // 2 :: step, step // 2 :: step]
         return {
             "depth": l1_loss(log_C_BHH, target_BHH.clamp_min(LEAST_C).log()),
-            "focal": l1_loss(log_focal_B, _log_focal(batch.fov_B)),
+            "focal": l1_loss(log_focal_B, log_focal(batch.fov_B)),
         }
 
     def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
@@ -144,13 +144,13 @@ class FieldOfView(Task):
         # Of logarithms of the focal length: what scales depth. The branch itself says degrees.
         safe_B = fov_B.clamp(5, 170)
         outside = (fov_B - safe_B).abs().mean() / 10  # so that a value out of range finds its way back
-        return {"focal": l1_loss(_log_focal(safe_B), _log_focal(batch.fov_B)) + outside}
+        return {"focal": l1_loss(log_focal(safe_B), log_focal(batch.fov_B)) + outside}
 
     def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         return None, self(batch.x_B3SS)
 
 
-def _log_focal(fov_B: Tensor) -> Tensor:
+def log_focal(fov_B: Tensor) -> Tensor:
     """``log(f_px / width)`` of a horizontal field of view in degrees."""
     return (0.5 / torch.tan(fov_B * (math.pi / 360))).log()
 

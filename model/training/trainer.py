@@ -28,7 +28,7 @@ from model.training.curves import draw_curves
 from model.training.optimizers import optimizers_for
 from model.training.pool import Pool
 from model.training.start import init_for_training
-from model.training.tasks import Task, task
+from model.training.tasks import Task, log_focal, task
 from model.weights import load, save
 from stream.errors import ConfigError, ModelError
 
@@ -63,6 +63,7 @@ class Trainer:
         self._folder = folder
         self._pools = sorted(pools, key=lambda pool: pool.config.size)
         self._config = config
+        self._described: dict[str, Any] = asdict(config)  # as the run's files tell it
         self._device = device or torch.device("cpu")
         self._on_gpu = self._device.type == "cuda"
         self._resumed = self._read_checkpoint()
@@ -178,8 +179,7 @@ class Trainer:
                 absrel.append((ratio - 1).abs())
                 delta.append((torch.maximum(ratio, 1 / ratio) < 1.25).float())
             if fov_B is not None:
-                tangents = [torch.tan(torch.deg2rad(f.float()) / 2) for f in (part.fov_B, fov_B)]
-                focal.append((tangents[0] / tangents[1] - 1).abs())
+                focal.append((log_focal(fov_B.float()) - log_focal(part.fov_B)).expm1().abs())
         figures: dict[str, float] = {}
         if absrel:
             figures |= {"AbsRel": float(torch.cat(absrel).mean()), "δ1": float(torch.cat(delta).mean())}
@@ -194,11 +194,10 @@ class Trainer:
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         path = self._folder / "checkpoint.pt"
-        described = json.loads(json.dumps(asdict(self._config)))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                (self._folder / "config.json").write_text(json.dumps(described, indent=2))
+                (self._folder / "config.json").write_text(json.dumps(self._described, indent=2))
                 return None
             found: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
         except OSError as exc:
@@ -207,7 +206,7 @@ class Trainer:
             raise ConfigError(
                 f"{path} is damaged; delete it, or go on in another folder with --start-from and the last stage's file"
             ) from exc
-        if found["config"] != described:
+        if found["config"] != self._described:
             raise ConfigError(
                 f"{self._folder} holds a run of another configuration, {found['config']}; choose another folder"
             )
@@ -223,7 +222,7 @@ class Trainer:
         averaged: AveragedModel,
     ) -> None:
         state = {
-            "config": json.loads(json.dumps(asdict(self._config))),
+            "config": self._described,
             "stage": name,
             "step": step,
             "learner": learner.state_dict(),  # with all of the network
@@ -246,7 +245,7 @@ class Trainer:
         path = self._folder / f"{name}.safetensors"
         stored = DepthProNetwork(self.network.config)
         stored.load_state_dict(self.network.state_dict())
-        notes = {"training": json.dumps(asdict(self._config))}
+        notes = {"training": json.dumps(self._described)}
         save(stored.to(torch.float16), path, trained=True, notes=notes)
         return path
 

@@ -31,7 +31,7 @@ from model.intrinsics import CameraConfig, GivenCamera
 from model.weights import load, resolve_auto
 from sinks import open_sink
 from stream.display import Display, log_to, summary
-from stream.errors import ConfigError, DepthStreamError
+from stream.errors import ConfigError, DepthStreamError, one_line
 from stream.pipeline import Pipeline, PipelineConfig
 from stream.ports import SourceInfo
 from stream.sources import SourceConfig, open_source
@@ -216,7 +216,7 @@ def main(arguments: Sequence[str]) -> int:
 def _complain(error: object, status: int, *, trace: bool = False) -> int:
     if trace:
         _log.debug("where it failed:", exc_info=True)
-    print(f"run_stream.py: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"run_stream.py: {one_line(error)}", file=sys.stderr)
     return status
 
 

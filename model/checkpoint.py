@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.network import DepthProNetwork
 from model.presets import NetworkConfig
-from stream.errors import ConfigError, WeightsError
+from stream.errors import ConfigError, WeightsError, one_line
 
 FORMAT_KEY, FORMAT_VERSION = "depth-pro-stream", "1"
 
@@ -68,7 +68,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a dict
     except (safetensors.SafetensorError, OSError, ValueError) as exc:
-        raise WeightsError(f"{path} is damaged or incomplete ({_one_line(exc)}); download it again") from exc
+        raise WeightsError(f"{path} is damaged or incomplete ({one_line(exc)[:200]}); download it again") from exc
     version = metadata.get(FORMAT_KEY)
     if version is None:
         return Checkpoint(tensors=tensors)
@@ -77,7 +77,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         config = NetworkConfig.from_json(metadata.get("config", ""))
     except ConfigError as exc:
-        raise WeightsError(f"{path} has damaged metadata: {_one_line(exc)}") from exc
+        raise WeightsError(f"{path} has damaged metadata: {one_line(exc)[:200]}") from exc
     return Checkpoint(tensors=tensors, config=config, trained=metadata.get("trained") == "true")
 
 
@@ -121,7 +121,7 @@ def write(network: DepthProNetwork, path: Path, *, trained: bool, notes: Mapping
         _give_usual_mode(Path(temporary))
         Path(temporary).replace(path)
     except (OSError, safetensors.SafetensorError) as exc:
-        raise WeightsError(f"{path} cannot be written: {_one_line(exc)}") from exc
+        raise WeightsError(f"{path} cannot be written: {one_line(exc)[:200]}") from exc
     finally:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
@@ -133,7 +133,3 @@ def _give_usual_mode(path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
-
-
-def _one_line(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:200]

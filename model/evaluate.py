@@ -26,7 +26,7 @@ from model.evaluation.page import Order, Page
 from model.evaluation.table import print_report
 from model.precision import choose
 from model.weights import load, resolve_auto
-from stream.errors import ConfigError, DepthStreamError, SinkError
+from stream.errors import ConfigError, DepthStreamError, SinkError, one_line
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _complain(error: object, status: int) -> int:
-    print(f"evaluate: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"evaluate: {one_line(error)}", file=sys.stderr)
     return status
 
 

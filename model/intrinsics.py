@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from model.focal import focal_from_fov
-from stream.errors import ConfigError
+from stream.errors import ConfigError, one_line
 from stream.frame import CameraIntrinsics
 
 _ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
@@ -117,7 +117,7 @@ def _first_document(path: Path) -> Mapping[object, object]:
     except OSError as exc:
         raise ConfigError(f"cannot read the camera calibration {path}: {exc.strerror}") from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:
-        reason = " ".join(str(exc).split())  # the parser explains itself over several lines
+        reason = one_line(exc)  # the parser explains itself over several lines
         raise ConfigError(f"camera calibration {path} is not YAML: {reason}") from exc
     if not isinstance(info, Mapping):
         raise ConfigError(f"camera calibration {path} is not a ROS CameraInfo: it holds no named fields")

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from stream.errors import WeightsError
+from stream.errors import WeightsError, one_line
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def download() -> Path:
         )
         return Path(hf_hub_download(repository, name, local_dir=target))
     except Exception as exc:  # the hub client's errors come from several HTTP libraries, by version
-        reason = " ".join(str(exc).split())[:160] or type(exc).__name__
+        reason = one_line(exc)[:160] or type(exc).__name__
         raise WeightsError(
             f"the depth-pro weights are not on this machine and cannot be downloaded ({reason}); put "
             f"{FILE_NAMES[0]} from https://huggingface.co/{HUB_FILES[1][0]} or {name} from "

@@ -38,3 +38,8 @@ class ModelError(DepthStreamError):
 
 class WeightsError(ModelError):
     """A checkpoint that is missing, damaged or made for another network."""
+
+
+def one_line(error: object) -> str:
+    """What an error says, on one line however many it takes."""
+    return " ".join(str(error).split())

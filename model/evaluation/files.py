@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.evaluation.metrics import Depth
-from stream.errors import SourceError
+from stream.errors import SourceError, one_line
 
 BEYOND_RANGE = 65535
 
@@ -40,7 +40,7 @@ def read_depth(path: Path, *, scale: float) -> Depth:
         try:
             values = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as exc:
-            raise SourceError(f"cannot read the depth {path}: {_one_line(exc)}") from exc
+            raise SourceError(f"cannot read the depth {path}: {one_line(exc)}") from exc
     else:
         values = _decode(path, cv2.IMREAD_UNCHANGED)
     if values.ndim != 2 or values.dtype.kind not in "fu" or values.dtype == np.uint8:
@@ -70,11 +70,7 @@ def _decode(path: Path, flags: int) -> npt.NDArray[Any]:
     except OSError as exc:
         raise SourceError(f"cannot read {path}: {exc.strerror}") from exc
     except cv2.error as exc:
-        raise SourceError(f"cannot read {path}: {_one_line(exc)}") from exc
+        raise SourceError(f"cannot read {path}: {one_line(exc)}") from exc
     if picture is None:
         raise SourceError(f"cannot read {path}: it is no picture, or damaged")
     return picture
-
-
-def _one_line(exc: Exception) -> str:
-    return " ".join(str(exc).split())

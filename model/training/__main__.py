@@ -15,7 +15,7 @@ from model.device import choose_device
 from model.training.config import TrainConfig
 from model.training.pool import Pool, PoolConfig, render
 from model.training.trainer import Trainer
-from stream.errors import ConfigError, DepthStreamError
+from stream.errors import ConfigError, DepthStreamError, one_line
 
 app = App(
     name="python -m model.training",
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return int(app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value") or 0)
     except (CycloptsError, DepthStreamError) as exc:
-        print(f"python -m model.training: {' '.join(str(exc).split())}", file=sys.stderr)
+        print(f"python -m model.training: {one_line(exc)}", file=sys.stderr)
         return 2 if isinstance(exc, CycloptsError | ConfigError) else 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)

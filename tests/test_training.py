@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import subprocess
+import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +18,7 @@ import torch
 from model import scenes
 from model.network import DepthProNetwork, init_random
 from model.training import config as stages
+from model.training.__main__ import main
 from model.training.batch import augment, batches, draw, held_back, validation
 from model.training.config import StageName, TrainConfig
 from model.training.losses import derivative_losses, mean_absolute_error
@@ -22,7 +28,8 @@ from model.training.start import init_for_training
 from model.training.tasks import task
 from model.training.trainer import Trainer
 from model.weights import load, save
-from stream.errors import ConfigError
+from stream.errors import ConfigError, WeightsError
+from tests.process import ROOT
 from tests.tiny import TINY, tiny_model
 
 
@@ -76,12 +83,17 @@ def test_the_sky_weighs_but_is_never_divided_by() -> None:
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+def pool_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pictures, rendered by two processes."""
     folder = tmp_path_factory.mktemp("pool")
     done = sorted(render(folder, PoolConfig(count=6, size=64, samples=1, first_seed=40), processes=2))
     assert done == list(range(6))
-    return Pool.open(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool(pool_folder: Path) -> Pool:
+    return Pool.open(pool_folder)
 
 
 def test_a_pool_holds_the_rendered_truth(pool: Pool) -> None:
@@ -113,19 +125,53 @@ def test_a_pool_grows(tmp_path: Path) -> None:
     assert float(Pool.open(tmp_path).focal[1]) == 0.75
 
 
-@pytest.mark.parametrize("other", [{"count": 2}, {"size": 64}, {"samples": 1}, {"first_seed": 1}])
-def test_another_pool_in_the_same_folder_is_refused(tmp_path: Path, other: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("other", "advice"),
+    [
+        ({"count": 2}, "has 3 pictures already"),
+        ({"size": 64}, "another pool"),
+        ({"samples": 1}, "another pool"),
+        ({"first_seed": 1}, "another pool"),
+    ],
+)
+def test_another_pool_in_the_same_folder_is_refused(tmp_path: Path, other: dict[str, int], advice: str) -> None:
     Pool.create(tmp_path, PoolConfig(count=3, size=32))
-    with pytest.raises(ConfigError, match="another pool"):
+    with pytest.raises(ConfigError, match=advice):
         Pool.create(tmp_path, PoolConfig(**({"count": 3, "size": 32} | other)))
 
 
-@pytest.mark.parametrize("content", [None, "{", '{"count": 3, "sides": 4}', "[]"])
-def test_a_folder_that_is_no_pool_is_named(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / "pool.json").write_text(content)
+def test_a_pool_without_pictures_and_a_folder_without_a_pool_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"python -m model\.training render"):
         Pool.open(tmp_path)
+    Pool.create(tmp_path, PoolConfig(count=3, size=32))
+    with pytest.raises(ConfigError, match="no picture yet"):
+        Pool.open(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["pool.json", "image.npy", "ready.npy"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"count": 3, "sides": 4}', b"[]", None])
+def test_a_damaged_pool_is_to_be_rendered_again(tmp_path: Path, file: str, content: bytes | None) -> None:
+    config = PoolConfig(count=3, size=32)
+    pool = Pool.create(tmp_path, config)
+    pool.ready[:] = True
+    del pool
+    if content is None:
+        content = (tmp_path / file).read_bytes()[:-1]
+    (tmp_path / file).write_bytes(content)
+    for action in (lambda: Pool.open(tmp_path), lambda: Pool.create(tmp_path, config)):
+        with pytest.raises(ConfigError, match="delete the folder and render it again"):
+            action()
+
+
+def test_a_pool_larger_than_the_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="GB free"):
+        Pool.create(tmp_path / "pool", PoolConfig(count=100_000_000, size=4096))
+    assert not list((tmp_path / "pool").iterdir())
+
+
+def test_seeds_held_out_for_evaluation_cannot_be_trained_on() -> None:
+    with pytest.raises(ConfigError, match="held out"):
+        PoolConfig(count=2, first_seed=2**31 - 1)
 
 
 def test_batches_depend_on_seed_and_number_alone(pool: Pool) -> None:
@@ -251,20 +297,24 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     tmp_path: Path, pool: Pool, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     off = {"boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0)}
-    config = short(depth=stages.Depth(steps=4, batch=1), validate_every=0.0, **off)
+    config = short(depth=stages.Depth(steps=4, batch=1), **off)
     whole = Trainer(tmp_path / "whole", [pool], config, start_from=tiny).run()
 
-    def cut_short(self: Trainer, name: str, step: int, *rest: object) -> None:
-        write(self, name, step, *rest)  # type: ignore[arg-type]
-        if (name, step) == ("depth", 2):
-            raise KeyboardInterrupt
+    stopped = Trainer(tmp_path / "broken", [pool], config, start_from=tiny)
+    step = stopped._step
 
-    write = Trainer._write_checkpoint
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_write_checkpoint", cut_short)
-        with pytest.raises(KeyboardInterrupt):
-            Trainer(tmp_path / "broken", [pool], config, start_from=tiny).run()
+    steps = itertools.count(1)
+
+    def stop_in_the_fifth(*args: Any) -> Any:  # the second of the second stage
+        if next(steps) == 5:
+            stopped.stop()
+        return step(*args)
+
+    monkeypatch.setattr(stopped, "_step", stop_in_the_fifth)
+    assert stopped.run() is None
+    assert not (tmp_path / "broken" / "trained.safetensors").exists()
     resumed = Trainer(tmp_path / "broken", [pool], config, start_from=tiny).run()
+    assert len((tmp_path / "broken" / "history.jsonl").read_text().splitlines()) == 2
     a, b = (load(str(path)).network.state_dict() for path in (whole, resumed))
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
@@ -292,8 +342,16 @@ def test_no_process_renders_nothing(tmp_path: Path) -> None:
 
 def test_another_configuration_does_not_continue_a_run(tmp_path: Path, pool: Pool, tiny: str) -> None:
     Trainer(tmp_path, [pool], short(), start_from=tiny).run()
-    with pytest.raises(ConfigError, match="another configuration"):
-        Trainer(tmp_path, [pool], short(seed=1), start_from=tiny)
+    with pytest.raises(ConfigError, match=r"another configuration \(--seed 0, not 1, --depth.steps 3, not 4\)"):
+        Trainer(tmp_path, [pool], short(seed=1, depth=stages.Depth(steps=4, batch=1)), start_from=tiny)
+    with pytest.raises(ConfigError, match="--start-from"):
+        Trainer(tmp_path, [pool], short())
+
+
+def test_a_start_that_cannot_be_loaded_leaves_no_run(tmp_path: Path, pool: Pool) -> None:
+    with pytest.raises(WeightsError):
+        Trainer(tmp_path / "run", [pool], short(), start_from=str(tmp_path / "nothing.safetensors"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["backbone", "depth", "fov"])
@@ -335,9 +393,10 @@ def test_the_configuration_is_in_the_file(tmp_path: Path, pool: Pool, tiny: str)
     import safetensors
 
     path = Trainer(tmp_path, [pool], short(backbone=stages.Backbone(steps=0)), start_from=tiny).run()
+    assert path is not None
     with safetensors.safe_open(path, framework="pt") as file:
         told = json.loads(file.metadata()["training"])
-    assert told == json.loads(json.dumps(asdict(short(backbone=stages.Backbone(steps=0)))))
+    assert told == {"start_from": tiny, **asdict(short(backbone=stages.Backbone(steps=0)))}
 
 
 @pytest.mark.parametrize(
@@ -346,3 +405,48 @@ def test_the_configuration_is_in_the_file(tmp_path: Path, pool: Pool, tiny: str)
 def test_numbers_that_cannot_train_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         stages.Depth(**values)  # type: ignore[arg-type]
+
+
+# The program ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_terminated_run_leaves_a_checkpoint_and_goes_on(tmp_path: Path, pool_folder: Path, tiny: str) -> None:
+    run = tmp_path / "run"
+    off = [f"--{name}.steps=0" for name in ("depth", "boundaries", "fov")]
+    options = ["--backbone.steps=100000", "--backbone.batch=1", *off, f"--start-from={tiny}", "--validate-every=0.5"]
+    command = [sys.executable, "-m", "model.training", "fit", str(run), f"--pool={pool_folder}", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 60
+        while not (run / "checkpoint.pt").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "training: stopped; the same command goes on"
+    first = torch.load(run / "checkpoint.pt", weights_only=True)["step"]
+    assert first >= json.loads((run / "history.jsonl").read_text().splitlines()[-1])["step"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["render", "{tmp}/pool", "--size", "8"], "--size must be at least 32, not 8"),
+        (["render", "{tmp}/pool", "--count", "2", "--size", "32", "--processes", "0"], "--processes takes"),
+        (["fit", "{tmp}/run"], "--pool"),
+        (["fit", "{tmp}/run", "--pool", "{tmp}"], "is no pool of rendered pictures"),
+        (["fit", "{tmp}/run", "--pool", "{pool}", "--fov.batch", "0"], "--fov.batch must be 1 or more, not 0"),
+        (["fit", "{tmp}/run", "--pool", "{pool}", "--preset", "mega"], "there is no preset 'mega'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(
+    tmp_path: Path, pool_folder: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(tmp=tmp_path, pool=pool_folder) for argument in arguments]) == 2
+    err = capsys.readouterr().err
+    assert complaint in err
+    assert err.startswith("training: ")
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()

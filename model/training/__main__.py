@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+if __name__ == "__main__":  # importing torch takes seconds; Ctrl-C in them is no reason for a traceback
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import logging
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -17,11 +24,17 @@ from model.training.pool import Pool, PoolConfig, render
 from model.training.trainer import Trainer
 from stream.errors import ConfigError, DepthStreamError, one_line
 
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
 app = App(
     name="python -m model.training",
     help="Train a Depth Pro network on rendered scenes, or fine-tune one.",
+    help_epilogue="Exit status: 0 done; 1 something failed; 2 wrong command line; 130 Ctrl-C or SIGTERM.",
+    version=lambda: version("depth-pro-stream"),
+    suppress_keyboard_interrupt=False,
     default_parameter=Parameter(negative=""),
 )
+_log = logging.getLogger("training")
 
 
 @app.command(name="render")
@@ -41,9 +54,13 @@ def render_pool(
     processes
         How many render side by side; one per processor core unless given.
     """
-    for _ in track(render(folder, pool, processes=processes), "rendering", total=pool.count):
+    missing = Pool.create(folder, pool).missing()
+    if not missing:
+        _log.info("%s has all of its %d pictures", folder, pool.count)
+        return DONE
+    for _ in track(render(folder, pool, processes=processes), "rendering", total=len(missing)):
         pass
-    return 0
+    return DONE
 
 
 @app.command
@@ -72,22 +89,33 @@ def fit(
     trainer = Trainer(
         folder, [Pool.open(path) for path in pool], config, start_from=start_from, device=choose_device(device)
     )
-    print(trainer.run())
-    return 0
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: trainer.stop())
+    trained = trainer.run()
+    if trained is None:
+        raise KeyboardInterrupt
+    print(trained)
+    return DONE
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line; turns every error into one line. Returns the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return int(app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value") or 0)
-    except (CycloptsError, DepthStreamError) as exc:
-        print(f"python -m model.training: {one_line(exc)}", file=sys.stderr)
-        return 2 if isinstance(exc, CycloptsError | ConfigError) else 1
+        return int(app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value") or DONE)
+    except (CycloptsError, ConfigError) as exc:
+        return _complain(exc, USAGE)
+    except DepthStreamError as exc:
+        return _complain(exc, FAILED)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return _complain("stopped; the same command goes on", INTERRUPTED)
+
+
+def _complain(error: object, status: int) -> int:
+    print(f"training: {one_line(error)}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

@@ -123,7 +123,8 @@ def _recolour(rng: np.random.Generator, pixels: npt.NDArray[Any]) -> Floats:
     curves = 0.5 + (curves - 0.5) * contrast + shift
     color: npt.NDArray[Any] = cv2.LUT(pixels, curves[None].astype(np.float32))
     if rng.random() < 0.5:
-        noise = np.resize(_NOISE[rng.integers(0, len(_NOISE) // 2) :], color.shape)
+        first = rng.integers(0, len(_NOISE) - color.size) if color.size < len(_NOISE) else 0
+        noise = np.resize(_NOISE[first : first + color.size], color.shape)
         color = color + noise * np.float32(rng.uniform(0, 0.03))
     return color.clip(0, 1).astype(np.float32, copy=False)
 

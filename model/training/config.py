@@ -31,10 +31,17 @@ class StageConfig:
     average: float = 0.998
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.batch < 1 or not self.learning_rate > 0 or not 0 <= self.average < 1:
-            raise ConfigError(
-                f"a stage needs steps from 0 on, a batch, a learning rate and an average below 1, not {self}"
-            )
+        stage = type(self).__name__.lower()
+        for option, holds, allowed in (
+            ("steps", self.steps >= 0, "0 or more"),
+            ("batch", self.batch >= 1, "1 or more"),
+            ("learning-rate", 0 < self.learning_rate < math.inf, "above 0"),
+            ("weight-decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("average", 0 <= self.average < 1, "from 0 to below 1"),
+        ):
+            if not holds:
+                value = getattr(self, option.replace("-", "_"))
+                raise ConfigError(f"--{stage}.{option} must be {allowed}, not {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

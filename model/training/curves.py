@@ -36,7 +36,8 @@ def draw_curves(history: Path, picture: Path) -> None:
                 if (name in ("AbsRel", "δ1", "focal error")) == measured:
                     axes.plot(steps, [line.get(name) for line in mine], marker=".", label=name)
             axes.set_title(f"{stage}: {'validation' if measured else 'loss'}")
-            axes.set_ylim(0, 1 if measured else None)
+            axes.set_xlabel("step")
+            axes.set_ylim(bottom=0)
             axes.grid(alpha=0.3)
             axes.legend()
     figure.savefig(picture, dpi=80)

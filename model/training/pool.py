@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
+import shutil
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,7 +26,7 @@ import numpy.typing as npt
 import torch
 
 from model import scenes
-from stream.errors import ConfigError
+from stream.errors import ConfigError, ModelError
 
 _ARRAYS = {"image": np.uint8, "inverse_depth": np.float16, "focal": np.float32, "ready": np.bool_}
 
@@ -44,13 +48,27 @@ class PoolConfig:
     samples: int = 2
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.size < 32 or self.samples < 1 or self.first_seed < 0:
-            raise ConfigError(f"a pool needs at least one picture of 32 pixels from seed 0 on, not {self}")
+        for option, value, least in (
+            ("count", self.count, 1),
+            ("size", self.size, 32),
+            ("first-seed", self.first_seed, 0),
+            ("samples", self.samples, 1),
+        ):
+            if value < least:
+                raise ConfigError(f"--{option} must be at least {least}, not {value}")
+        if self.first_seed + self.count > len(scenes.TRAIN_SEEDS):
+            raise ConfigError(
+                f"--first-seed plus --count must be at most {len(scenes.TRAIN_SEEDS)}: seeds beyond are held out"
+            )
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of one of the arrays."""
         square = (self.size, self.size)
         return (self.count, *{"image": (*square, 3), "inverse_depth": square}.get(name, ()))
+
+    def picture_bytes(self) -> int:
+        """What one picture takes on disk."""
+        return sum(math.prod(self.shape(name)[1:]) * np.dtype(dtype).itemsize for name, dtype in _ARRAYS.items())
 
 
 class Pool:
@@ -76,18 +94,28 @@ class Pool:
         """Open for reading.
 
         Raises:
-            ConfigError: there is no pool, or nothing in it yet.
+            ConfigError: there is no pool, a damaged one, or nothing in it yet.
         """
-        try:
-            config = PoolConfig(**json.loads((folder / "pool.json").read_text()))
-            pool = cls(folder, config, "r")
-        except (OSError, TypeError, ValueError) as exc:
+        if not (folder / "pool.json").is_file():
             raise ConfigError(
-                f"{folder} is no pool of rendered pictures ({exc}); "
+                f"--pool {folder} is no pool of rendered pictures; "
                 f"make one with: python -m model.training render {folder}"
-            ) from exc
+            )
+        pool = cls._mapped(folder, None, "r")
         if not pool.ready.any():
-            raise ConfigError(f"nothing in {folder} is rendered yet")
+            raise ConfigError(f"--pool {folder} has no picture yet; render some first")
+        return pool
+
+    @classmethod
+    def _mapped(cls, folder: Path, config: PoolConfig | None, mode: Literal["r", "r+"]) -> Self:
+        """The arrays that are there, which must be those of ``config`` (default: of what the folder says it holds)."""
+        try:
+            config = config or PoolConfig(**json.loads((folder / "pool.json").read_text()))
+            pool = cls(folder, config, mode)
+            if pool.ready.shape != (config.count,) or pool.image.shape != config.shape("image"):
+                raise ValueError("the arrays are of another size")
+        except (OSError, EOFError, TypeError, ValueError) as exc:
+            raise ConfigError(f"the pool {folder} is damaged ({exc}); delete the folder and render it again") from exc
         return pool
 
     @classmethod
@@ -95,18 +123,27 @@ class Pool:
         """Make the arrays, or open those of an unfinished run for writing. A pool with fewer pictures grows.
 
         Raises:
-            ConfigError: the folder holds another pool or cannot be written.
+            ConfigError: the folder holds another pool, a damaged one, cannot be written, or the disk is too small.
         """
         description = folder / "pool.json"
+        before = 0
+        if description.exists():
+            found = cls._mapped(folder, None, "r").config  # for writing, a file that is cut short would be padded
+            before = found.count
+            if replace(found, count=config.count) != config:
+                raise ConfigError(f"{folder} holds another pool, {found}; choose another folder or delete it")
+            if before > config.count:
+                raise ConfigError(f"{folder} has {before} pictures already; --count {before} or more keeps them")
         try:
-            before = 0
-            if description.exists():
-                found = json.loads(description.read_text())
-                before = found["count"]
-                if {**found, "count": config.count} != asdict(config) or before > config.count:
-                    raise ConfigError(f"{folder} holds another pool, {found}; choose another folder or delete it")
+            folder.mkdir(parents=True, exist_ok=True)
+            # Pages of a mapped file on a full disk are not written but kill the process.
+            free, needed = shutil.disk_usage(folder).free, (config.count - before) * config.picture_bytes()
+            if free < needed:
+                raise ConfigError(
+                    f"{folder} needs {needed / 1e9:.1f} GB more and its disk has {free / 1e9:.1f} GB free: "
+                    "make room, or render fewer with --count"
+                )
             if before < config.count:
-                folder.mkdir(parents=True, exist_ok=True)
                 for name, dtype in _ARRAYS.items():
                     file, larger = folder / f"{name}.npy", folder / f"{name}.tmp"
                     array = np.lib.format.open_memmap(larger, "w+", dtype, config.shape(name))
@@ -114,9 +151,9 @@ class Pool:
                         array[:before] = np.load(file, mmap_mode="r")
                     larger.replace(file)
                 description.write_text(json.dumps(asdict(config)))
-            return cls(folder, config, "r+")
-        except (OSError, KeyError, TypeError, ValueError) as exc:
-            raise ConfigError(f"no pool can be made in {folder}: {exc}") from exc
+        except OSError as exc:
+            raise ConfigError(f"no pool can be made in {folder}: {exc.strerror}") from exc
+        return cls._mapped(folder, config, "r+")
 
     def missing(self) -> list[int]:
         """Indices that are not rendered yet."""
@@ -143,6 +180,7 @@ def render(folder: Path, config: PoolConfig, *, processes: int | None = None) ->
 
     Raises:
         ConfigError: the folder holds another pool or cannot be written, or ``processes`` is none.
+        ModelError: a rendering process died.
     """
     if processes is not None and processes < 1:
         raise ConfigError(f"--processes takes a number from 1 on, not {processes}")
@@ -150,13 +188,20 @@ def render(folder: Path, config: PoolConfig, *, processes: int | None = None) ->
     chunks = [missing[start : start + 8] for start in range(0, len(missing), 8)]
     workers = processes or os.cpu_count() or 1
     # Spawned, not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as executor:
-        for done in executor.map(_render_chunk, itertools.repeat(folder), itertools.repeat(config), chunks):
-            yield from done
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_prepare_process) as executor:
+        try:
+            for done in executor.map(_render_chunk, itertools.repeat(folder), itertools.repeat(config), chunks):
+                yield from done
+        except BrokenProcessPool as exc:
+            raise ModelError(
+                f"a process rendering into {folder} was killed, for want of memory or of room on the disk? The same "
+                "command goes on; --processes takes fewer"
+            ) from exc
 
 
-def _one_thread() -> None:
+def _prepare_process() -> None:
     torch.set_num_threads(1)  # the processes share the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them; the first one stops the others
 
 
 def _render_chunk(folder: Path, config: PoolConfig, indices: list[int]) -> list[int]:

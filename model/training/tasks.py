@@ -28,10 +28,7 @@ class Task(nn.Module):
     Attributes:
         network: all of it.
         size: side of the pictures that the stage takes.
-        transformers_only: whether next to nothing but transformers is computed.
     """
-
-    transformers_only = False
 
     def __init__(self, network: DepthProNetwork, size: int) -> None:
         super().__init__()
@@ -58,7 +55,6 @@ class Backbone(Task):
     """The global transformer with a linear head for log canonical inverse depth (8 × 8 per token) and log focal."""
 
     CELLS = 8
-    transformers_only = True
 
     def __init__(self, network: DepthProNetwork) -> None:
         super().__init__(network, network.config.tile_size)
@@ -111,6 +107,7 @@ class Depth(Task):
         C_BHH, _ = self.network(batch.x_B3SS, with_fov=False)
         # The prediction is as large as the picture for patches of 16 pixels, and larger for smaller ones.
         target_BHH = interpolate(batch.target_BSS[:, None], size=C_BHH.shape[1:], mode="nearest-exact").squeeze(1)
+        C_BHH = C_BHH.float()
         losses = {"MAE": mean_absolute_error(C_BHH, target_BHH)}
         if self._derivatives:
             losses |= derivative_losses(C_BHH, target_BHH)
@@ -123,8 +120,6 @@ class Depth(Task):
 
 class FieldOfView(Task):
     """The field-of-view branch, beside the frozen rest (arXiv 2410.02073, "Focal length estimation")."""
-
-    transformers_only = True
 
     def __init__(self, network: DepthProNetwork) -> None:
         super().__init__(network, network.config.tile_size)  # the branch sees the smallest picture of the pyramid
@@ -140,7 +135,7 @@ class FieldOfView(Task):
         return fov_B
 
     def loss(self, batch: Batch) -> Losses:
-        fov_B = self(batch.x_B3SS)
+        fov_B = self(batch.x_B3SS).float()
         # Of logarithms of the focal length: what scales depth. The branch itself says degrees.
         safe_B = fov_B.clamp(5, 170)
         outside = (fov_B - safe_B).abs().mean() / 10  # so that a value out of range finds its way back

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.host_memory import keep_freed_memory
 from model.network import DepthProNetwork
+from model.precision import choose
 from model.presets import PRESETS
 from model.training.batch import Batch, batches, validation
 from model.training.config import STAGES, StageConfig, StageName, TrainConfig
@@ -44,7 +45,7 @@ class Trainer:
         pools: where pictures come from; each stage takes the smallest ones that are as large as its pictures.
         config: the run.
         start_from: a checkpoint to fine-tune, of any size, instead of random weights; see :func:`model.weights.load`.
-        device: where to train. On CUDA, the network computes in bfloat16 with float32 weights.
+        device: where to train. The network computes in bfloat16 where that is in hardware, with float32 weights.
 
     Raises:
         ConfigError: the folder has a run of another configuration, or cannot be written.
@@ -63,17 +64,24 @@ class Trainer:
         self._folder = folder
         self._pools = sorted(pools, key=lambda pool: pool.config.size)
         self._config = config
-        self._described: dict[str, Any] = asdict(config)  # as the run's files tell it
+        self._described: dict[str, Any] = {"start_from": start_from, **asdict(config)}  # as the run's files tell it
         self._device = device or torch.device("cpu")
-        self._on_gpu = self._device.type == "cuda"
+        self._bfloat16 = choose("auto", self._device) == "bf16"
         self._resumed = self._read_checkpoint()
-        if not self._on_gpu:
+        if self._device.type == "cpu":
             keep_freed_memory()
         torch.manual_seed(config.seed)
         self.network = _start(config, start_from).to(self._device)
+        self._stopping = False
+        if self._resumed is None:
+            self._begin()
 
-    def run(self) -> Path:
-        """Train to the end. Returns the file with the trained network, in half precision.
+    def stop(self) -> None:
+        """Let ``run`` end after the step it is in, with a checkpoint. Safe from signal handlers."""
+        self._stopping = True
+
+    def run(self) -> Path | None:
+        """Train to the end. Returns the file with the trained network, in half precision; ``None`` if stopped before.
 
         Raises:
             ModelError: the gradient became infinite or not a number; the last checkpoint is from before.
@@ -83,6 +91,8 @@ class Trainer:
             stage = self._config.stage(name)
             if stage.steps:
                 self._train(name, stage)
+                if self._stopping:
+                    return None
                 self._save(name)
             self._resumed = None
         return self._save("trained")
@@ -90,6 +100,7 @@ class Trainer:
     # One stage --------------------------------------------------------------------------------------------------------
 
     def _train(self, name: StageName, stage: StageConfig) -> None:
+        """Train to the end of a stage, or until stopped; the stage's result is in ``network`` at its end only."""
         learner = task(name, self.network).to(self._device)
         self.network.requires_grad_(False)
         modules = learner.trained()
@@ -99,7 +110,7 @@ class Trainer:
         for module in learner.modules():
             if isinstance(module, Attention):
                 # On a CPU in bfloat16, two products are faster than the fused kernel for so few tokens.
-                module.fused_attn = self._on_gpu or not self._uses_bfloat16(learner)
+                module.fused_attn = self._device.type != "cpu" or not self._bfloat16
         optimizers = optimizers_for(modules, stage)
         averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(stage.average))  # type: ignore[no-untyped-call]
         step = 0
@@ -132,12 +143,16 @@ class Trainer:
                 for key, value in losses.items():
                     recent[key] = value if key not in recent else 0.98 * recent[key] + 0.02 * value
                 progress.update(bar, completed=step, loss="  ".join(f"{k} {v:.4f}" for k, v in recent.items()))
-                if step == stage.steps or time.monotonic() - examined > self._config.validate_every:
+                is_due = step == stage.steps or time.monotonic() - examined > self._config.validate_every
+                if is_due:
                     figures = self._examine(averaged.module, exam, stage.batch)
                     self._record({"stage": name, "step": step, **recent, **figures})
                     progress.console.print(f"{name} {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-                    self._write_checkpoint(name, step, learner, optimizers, averaged)
                     examined = time.monotonic()
+                if is_due or self._stopping:
+                    self._write_checkpoint(name, step, learner, optimizers, averaged)
+                if self._stopping:
+                    return
         learner.load_state_dict(averaged.module.state_dict())  # the average is better than where the last step ended
         learner.finish()
 
@@ -147,7 +162,7 @@ class Trainer:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._uses_bfloat16(learner)):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             losses = learner.loss(batch.to(self._device))
         total: Tensor = torch.stack(list(losses.values())).sum()
         learner.zero_grad(set_to_none=True)
@@ -158,10 +173,6 @@ class Trainer:
         for optimizer in optimizers:
             optimizer.step()
         return {key: float(value.detach()) for key, value in losses.items()}
-
-    def _uses_bfloat16(self, learner: Task) -> bool:
-        """On a CPU it makes transformers faster, but convolutions slower."""
-        return self._on_gpu or learner.transformers_only
 
     @torch.no_grad()
     def _examine(self, learner: Any, exam: Batch, count: int) -> dict[str, float]:
@@ -194,24 +205,31 @@ class Trainer:
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         path = self._folder / "checkpoint.pt"
+        if not path.exists():
+            return None
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                (self._folder / "config.json").write_text(json.dumps(self._described, indent=2))
-                return None
             found: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
         except OSError as exc:
-            raise ConfigError(f"{self._folder} cannot hold a training run: {exc}") from exc
+            raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
         except (RuntimeError, EOFError, pickle.UnpicklingError) as exc:  # what torch makes of a damaged file
             raise ConfigError(
                 f"{path} is damaged; delete it, or go on in another folder with --start-from and the last stage's file"
             ) from exc
-        if found["config"] != self._described:
+        if differences := _differences(found["config"], self._described):
             raise ConfigError(
-                f"{self._folder} holds a run of another configuration, {found['config']}; choose another folder"
+                f"{self._folder} holds a run of another configuration ({', '.join(differences)}); go on with its own "
+                "options, or choose another folder"
             )
         _log.info("going on from %s, stage %s, step %d", path, found["stage"], found["step"])
         return found
+
+    def _begin(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / "config.json").write_text(json.dumps(self._described, indent=2))
+        except OSError as exc:
+            raise ConfigError(f"{self._folder} cannot hold a training run: {exc.strerror}") from exc
+        (self._folder / "history.jsonl").unlink(missing_ok=True)  # of a run that never came to a checkpoint
 
     def _write_checkpoint(
         self,
@@ -254,6 +272,18 @@ class Trainer:
         with history.open("a") as file:
             file.write(json.dumps(line) + os.linesep)
         draw_curves(history, self._folder / "curves.png")
+
+
+def _differences(found: dict[str, Any], given: dict[str, Any], prefix: str = "--") -> list[str]:
+    """Options that are not as they were, each with both values."""
+    told = []
+    for key in found | given:
+        option, then, now = prefix + key.replace("_", "-"), found.get(key), given.get(key)
+        if isinstance(then, dict) and isinstance(now, dict):
+            told += _differences(then, now, f"{option}.")
+        elif then != now:
+            told.append(f"{option} {then}, not {now}")
+    return told
 
 
 def _start(config: TrainConfig, start_from: str | None) -> DepthProNetwork:

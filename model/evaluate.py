@@ -23,6 +23,7 @@ from model.device import choose_device
 from model.evaluation import MAX_DEPTH_M, Outcome, evaluate
 from model.evaluation.datasets import DataConfig, open_dataset
 from model.evaluation.page import Order, Page
+from model.evaluation.report import counted
 from model.evaluation.table import print_report
 from model.precision import choose
 from model.weights import load, resolve_auto
@@ -134,21 +135,25 @@ def run(
         _write(json, report.to_json(**about))
     if pictures is not None:
         assert page is not None
-        index = pictures.write(report, title=f"{name} on {dataset.name}", order=order)
+        index = pictures.write(report, title=f"{name}, evaluated on {dataset.name}", order=order)
         _log.info("pictures: %s", index)
     output = Console()
-    output.print(
-        f"{name} on {dataset.name}: {report.total.pictures} pictures, truth up to {max_depth:g} m", style="bold"
-    )
+    pictures_done = counted(report.total.pictures)
+    output.print(f"{name}, evaluated on {dataset.name}: {pictures_done}, truth up to {max_depth:g} m", style="bold")
     print_report(report, output)
+    if report.broken_off is not None:
+        return _complain(f"broken off after {pictures_done}: {report.broken_off}", FAILED)
     return DONE
 
 
 def _write(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")  # a full disk leaves no half of a file, nor half of an older one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
     except OSError as exc:
+        part.unlink(missing_ok=True)
         raise SinkError(f"cannot write {path}: {exc.strerror}") from exc
 
 

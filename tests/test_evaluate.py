@@ -334,6 +334,11 @@ def _no_depth_for_one(folder: Path) -> None:
     (folder / "1_depth.png").unlink()
 
 
+def _depth_twice(folder: Path) -> None:
+    _beside(folder)
+    _write_depth(folder / "1.depth.png", 2)
+
+
 def _no_truth(folder: Path) -> None:
     _words(folder)
     cv2.imwrite(str(folder / "1_depth.png"), np.zeros((_HEIGHT, _WIDTH), np.uint16))
@@ -345,7 +350,8 @@ def _no_truth(folder: Path) -> None:
         (lambda f: f.mkdir(), [], 2, "no pairs in"),
         (_no_depth_for_one, ["--fx=100"], 1, "1_color.png has no depth: expected .*1_depth.npy or .*1_depth.png"),
         (_damaged_picture, ["--fx=100"], 1, "cannot read .*1_color.png: it is no picture, or damaged"),
-        (_damaged_depth, ["--fx=100"], 1, "cannot read the depth .*1.depth.npy"),
+        (_damaged_depth, ["--fx=100"], 1, "1.depth.npy: it is no numpy file of numbers, or damaged"),
+        (_depth_twice, ["--fx=100"], 1, "1.png has both 1.depth.npy and 1.depth.png"),
         (_picture_as_depth, ["--fx=100"], 1, r"1_depth.png holds uint8 \[54, 96, 3\], but depth is"),
         (_depth_of_another_size, ["--fx=100"], 1, "1_depth.png is 64x48, but its picture 96x54"),
         (_no_truth, ["--fx=100"], 1, "the depth of 1_color is invalid everywhere"),
@@ -377,6 +383,22 @@ def test_what_is_wrong_with_a_folder_is_one_line(
     assert re.search(words, error)
 
 
+def test_pictures_before_a_bad_one_are_still_reported(
+    tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _damaged_picture(tmp_path / "shots")
+    figures = tmp_path / "r.json"
+    arguments = ["--model", checkpoint, "--fx=100", "--json", str(figures), "--page", str(tmp_path / "page")]
+    assert main([str(tmp_path / "shots"), *arguments]) == 1
+    printed = capsys.readouterr()
+    assert "shots: 1 picture," in printed.out
+    assert "broken off after 1 picture: cannot read" in printed.err
+    report = json.loads(figures.read_text())
+    assert report["total"]["pictures"] == 1
+    assert "1_color.png" in report["broken_off"]
+    assert (tmp_path / "page" / "index.html").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -400,7 +422,7 @@ def test_what_is_wrong_with_intrinsics_is_one_line(
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [("nowhere", "neither a folder, a video"), ("seeds:many", "seeds:200"), ("flights:9-3", "flights:9-3")],
+    [("nowhere", "neither a folder, a video"), ("seeds:many", "seeds:0-2"), ("flights:9-3", "flights:9-3")],
 )
 def test_data_that_is_nothing_is_one_line(data: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([data]) == 2
@@ -561,6 +583,7 @@ def test_the_page_shows_every_picture_worst_first(tmp_path: Path, checkpoint: st
     assert len(sources) == 3 * 4
     for source in sources:
         assert cv2.imread(str(page / source)).shape == (_HEIGHT, _WIDTH, 3)
+    assert re.findall("<figcaption>depth (.*?) … (.*?) m</figcaption>", html)
     assert "http" not in html
 
 
@@ -581,11 +604,22 @@ def test_what_is_there_is_left_alone(tmp_path: Path, checkpoint: str, capsys: py
     assert (page / "mine.txt").read_text() == "mine"
 
 
+def test_figures_that_cannot_be_written_leave_no_half_file(
+    tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _words(tmp_path / "shots")
+    (tmp_path / "r.json").mkdir()
+    arguments = ["--model", checkpoint, "--fx=100", "--limit=1", "--overwrite", "--json", str(tmp_path / "r.json")]
+    assert main([str(tmp_path / "shots"), *arguments]) == 1
+    assert "cannot write" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json", "shots"]
+
+
 def test_the_table_names_what_was_measured(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     _words(tmp_path / "shots")
     assert main([str(tmp_path / "shots"), "--model", checkpoint, "--fx", "100", "--limit", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "tiny on shots: 2 pictures" in printed
+    assert "tiny, evaluated on shots: 2 pictures" in printed
     for row in ("estimated focal length", "known focal length", "median-scaled"):
         assert row in printed
 

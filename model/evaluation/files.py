@@ -39,8 +39,10 @@ def read_depth(path: Path, *, scale: float) -> Depth:
     if path.suffix.lower() == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as exc:
-            raise SourceError(f"cannot read the depth {path}: {one_line(exc)}") from exc
+        except OSError as exc:
+            raise SourceError(f"cannot read the depth {path}: {exc.strerror}") from exc
+        except (ValueError, EOFError) as exc:
+            raise SourceError(f"cannot read the depth {path}: it is no numpy file of numbers, or damaged") from exc
     else:
         values = _decode(path, cv2.IMREAD_UNCHANGED)
     if values.ndim != 2 or values.dtype.kind not in "fu" or values.dtype == np.uint8:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.evaluation.metrics import Depth, DepthErrors, Mask, valid_truth
-from model.evaluation.report import PictureFigures, Report
+from model.evaluation.report import PictureFigures, Report, counted
 from model.evaluation.run import Outcome
 from stream.errors import ConfigError, SinkError
 
@@ -72,7 +72,8 @@ class Page:
         sample = outcome.sample
         views = {"picture": sample.image}
         if sample.depth is None:
-            views["depth"] = colours(outcome.depth, *depth_range(outcome.depth))
+            near_far = depth_range(outcome.depth)
+            views["depth"] = colours(outcome.depth, *near_far)
         else:
             valid = valid_truth(sample.depth, max_depth_m)
             near_far = depth_range(sample.depth[valid])
@@ -82,7 +83,13 @@ class Page:
         if sample.matte is not None:
             views["matte"] = np.repeat((sample.matte[..., None] * 255).astype(np.uint8), 3, axis=2)
         number = len(self._images)
-        self._images.append([(what, self._store(f"{number:05d}_{what}", view)) for what, view in views.items()])
+        scale = " {:.3g} … {:.3g} m".format(*near_far)
+        self._images.append(
+            [
+                (what + scale * (what == "depth"), self._store(f"{number:05d}_{what}", view))
+                for what, view in views.items()
+            ]
+        )
 
     def write(self, report: Report, *, title: str, order: Order = "worst") -> Path:
         """Write ``index.html``; ``worst`` puts the greatest AbsRel first. Returns its path.
@@ -98,9 +105,9 @@ class Page:
             f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
             f"<style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n"
-            f"<p>{len(places)} pictures{', worst first' if order == 'worst' else ''}. Depth and truth of a picture "
-            f"have the same colours: near red, far blue, sky white, no truth gray. Error: black 0, yellow "
-            f"{_WORST_ERROR:.0%} or more.</p>\n{sections}\n</html>\n"
+            f"<p>{counted(len(places))}{', worst first' if order == 'worst' else ''}. Depth and truth of a picture "
+            f"have the same colours: near red, far blue, over the range beneath; sky white, no truth gray. Error: "
+            f"black 0, yellow {_WORST_ERROR:.0%} or more.</p>\n{sections}\n</html>\n"
         )
         path = self._folder / "index.html"
         try:

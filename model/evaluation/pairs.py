@@ -43,7 +43,7 @@ def find(folder: Path) -> list[Pair]:
 
     Raises:
         ConfigError: no layout fits.
-        SourceError: a picture without its depth.
+        SourceError: a picture without its depth, or with two.
     """
     below = next((folder / name for name in _FOLDERS if (folder / name).is_dir()), None)
     if below is not None and any((folder / truth).is_dir() for truth in _TRUTHS):
@@ -87,12 +87,19 @@ def _is_truth(path: Path) -> bool:
 
 def _pair(image: Path, place: Callable[[Path, str], Path]) -> Pair:
     """``place`` gives the path of depth or matte, without its ending."""
-    depth = next((p for ending in _DEPTHS if (p := _ending(place(image, "depth"), ending)).is_file()), None)
-    matte = next((p for ending in _PICTURES if (p := _ending(place(image, "matte"), ending)).is_file()), None)
+    depth = _only(image, [_ending(place(image, "depth"), ending) for ending in _DEPTHS])
+    matte = _only(image, [_ending(place(image, "matte"), ending) for ending in _PICTURES])
     if depth is None and matte is None:
         expected = " or ".join(str(_ending(place(image, "depth"), ending)) for ending in _DEPTHS)
         raise SourceError(f"{image} has no depth: expected {expected}")
     return Pair(image.stem, image, depth, matte)
+
+
+def _only(image: Path, places: list[Path]) -> Path | None:
+    found = [place for place in places if place.is_file()]
+    if len(found) > 1:
+        raise SourceError(f"{image} has both {found[0].name} and {found[1].name}; keep the one that is the truth")
+    return found[0] if found else None
 
 
 def _ending(path: Path, ending: str) -> Path:

@@ -21,6 +21,7 @@ def held_out(spec: str, numbers: str) -> Sequence[int]:
     Raises:
         ConfigError: it is neither, or there are not so many.
     """
+    scheme = spec.partition(":")[0]
     first, dash, last = numbers.partition("-")
     available = len(scenes.HELD_OUT_SEEDS)
     if first.isdecimal() and (last.isdecimal() or not dash):
@@ -28,7 +29,7 @@ def held_out(spec: str, numbers: str) -> Sequence[int]:
         if start < stop <= available:
             return scenes.HELD_OUT_SEEDS[start:stop]
     raise ConfigError(
-        f"{spec!r} is not a number or range of held-out scenes, such as seeds:200 or seeds:0-199, below {available}"
+        f"{spec!r} is not a number or range of held-out scenes, such as {scheme}:3 or {scheme}:0-2, below {available}"
     )
 
 

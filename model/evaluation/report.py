@@ -73,6 +73,7 @@ class Report:
         sequences: how steady each video is, in order.
         pictures: in the order they came.
         max_depth_m: truth beyond it was left out of depth errors.
+        broken_off: why pictures after these were not evaluated, ``None`` where all were.
     """
 
     total: Summary
@@ -80,6 +81,7 @@ class Report:
     sequences: tuple[SequenceFigures, ...]
     pictures: tuple[PictureFigures, ...]
     max_depth_m: float
+    broken_off: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: nested dictionaries named as the fields are, ``schema`` first."""
@@ -89,6 +91,11 @@ class Report:
     def to_json(self, **about: Any) -> str:
         """The report as JSON text, with ``about`` (what was evaluated, on what) beside it."""
         return json.dumps({**about, **self.to_dict()}, indent=1, allow_nan=False) + "\n"
+
+
+def counted(pictures: int) -> str:
+    """``1 picture`` or ``12 pictures``."""
+    return f"{pictures} picture{'s' * (pictures != 1)}"
 
 
 def summarise(pictures: Sequence[PictureFigures]) -> Summary:
@@ -105,7 +112,13 @@ def summarise(pictures: Sequence[PictureFigures]) -> Summary:
     )
 
 
-def report(pictures: Sequence[PictureFigures], sequences: Sequence[SequenceFigures], *, max_depth_m: float) -> Report:
+def report(
+    pictures: Sequence[PictureFigures],
+    sequences: Sequence[SequenceFigures],
+    *,
+    max_depth_m: float,
+    broken_off: str | None = None,
+) -> Report:
     """Sum up a whole evaluation."""
     kinds = sorted({p.kind for p in pictures if p.kind})
     return Report(
@@ -114,6 +127,7 @@ def report(pictures: Sequence[PictureFigures], sequences: Sequence[SequenceFigur
         sequences=tuple(sequences),
         pictures=tuple(pictures),
         max_depth_m=max_depth_m,
+        broken_off=broken_off,
     )
 
 

@@ -19,7 +19,7 @@ from model.network import DepthProNetwork
 from model.precision import Precision
 from model.scene_cut import SceneCutDetector
 from model.weights import LoadedModel
-from stream.errors import SourceError
+from stream.errors import DepthStreamError, SourceError, one_line
 
 MAX_DEPTH_M = 80.0
 """Truth farther than this is left out of depth errors: far beyond what sensors and stereo measure well."""
@@ -57,30 +57,36 @@ def evaluate(
         on_picture: called with every :class:`Outcome`, to draw it or to show progress.
 
     Raises:
-        SourceError: no samples at all, depth that is invalid everywhere, or no depth up to ``max_depth_m`` in any.
-        ModelError: the network failed or gave NaN.
+        SourceError: no samples at all, or no depth up to ``max_depth_m`` in any.
+        DepthStreamError: the first picture cannot be read or evaluated. A later one ends the report, which tells why.
     """
     predictor = Predictor(model, device=device, precision=precision)
     pictures: list[PictureFigures] = []
     sequences: list[SequenceFigures] = []
     video: _Video | None = None
-    with predictor.evaluating():
-        for index, sample in enumerate(samples):
-            if video is None or not sample.sequence or video.name != sample.sequence:
-                if video is not None and video.name:
-                    sequences.append(video.recorder.figures())
-                video = _Video(sample.sequence, max_depth_m)
-            outcome = video.evaluate(sample, index, predictor)
-            pictures.append(outcome.figures)
-            if on_picture is not None:
-                on_picture(outcome)
+    broken_off: str | None = None
+    try:
+        with predictor.evaluating():
+            for index, sample in enumerate(samples):
+                if video is None or not sample.sequence or video.name != sample.sequence:
+                    if video is not None and video.name:
+                        sequences.append(video.recorder.figures())
+                    video = _Video(sample.sequence, max_depth_m)
+                outcome = video.evaluate(sample, index, predictor)
+                pictures.append(outcome.figures)
+                if on_picture is not None:
+                    on_picture(outcome)
+    except DepthStreamError as exc:
+        if not pictures:
+            raise
+        broken_off = one_line(exc)  # minutes of work are not thrown away for one bad file
     if video is None:
         raise SourceError("there are no pictures to evaluate")
     if video.name:
         sequences.append(video.recorder.figures())
     if all(p.metric is None and p.matte_recall is None for p in pictures):
         raise SourceError(f"no picture has depth up to {max_depth_m:g} m: check the unit of depth and the limit")
-    return report(pictures, sequences, max_depth_m=max_depth_m)
+    return report(pictures, sequences, max_depth_m=max_depth_m, broken_off=broken_off)
 
 
 class _Video:

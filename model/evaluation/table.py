@@ -53,7 +53,7 @@ def _sequence_table(sequences: tuple[SequenceFigures, ...]) -> Table:
         for name, (focal, figures) in zip(_once(sequence.name), rows, strict=False):
             table.add_row(name, focal, *_steadiness(figures))
         if sequence.truth_alignment_error is not None:
-            table.add_row("", "truth", "", "", f"{sequence.truth_alignment_error:.2f} %")
+            table.add_row("", "truth", "", "", f"{sequence.truth_alignment_error:.2f}%")
         table.add_section()
     return table
 
@@ -90,7 +90,7 @@ def _steadiness(figures: Steadiness) -> Iterator[str]:
     yield _number(figures.log_focal_std, ".2%")
     yield _number(figures.log_scale_step_std, ".2%")
     error = figures.alignment_error
-    yield "" if error is None else f"{error:.2f} %"
+    yield "" if error is None else f"{error:.2f}%"
 
 
 def _number(value: float | None, spec: str) -> str:

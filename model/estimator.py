@@ -228,6 +228,9 @@ class DepthProEstimator:
             precision=job.precision,
             retried=retried,
             dropped=job.dropped,
+            rotation=job.frame.rotation,
+            capture_uncertainty_ns=job.frame.capture_uncertainty_ns,
+            received_ns=job.frame.received_ns,
         )
 
     def close(self) -> None:

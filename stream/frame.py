@@ -7,16 +7,18 @@ lie at integer coordinates, as in OpenCV and ROS; resizing maps the outer edges 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Clock = Literal["media", "host-monotonic"]
-"""Which clock a capture time was read from: ``media`` counts from the start of a file, ``host-monotonic`` is
-``time.monotonic_ns()`` of this machine at the moment the frame was received."""
+Clock = Literal["media", "host-monotonic", "camera-rtcp"]
+"""Which clock a capture time was read from: ``media`` counts from the start of a file; ``host-monotonic`` is
+``time.monotonic_ns()`` of this machine at the moment the frame was received; ``camera-rtcp`` is the camera's own wall
+clock, nanoseconds since 1970, as its RTCP sender reports tell it (RFC 3550, section 6.4.1)."""
 
 ColorSpace = Literal["bt601", "bt709", "bt2020"]
 ColorRange = Literal["limited", "full"]
@@ -178,6 +180,8 @@ class Frame:
         time_base: seconds per unit of ``pts``.
         capture_time_ns: when the picture was taken, in nanoseconds of ``clock``.
         clock: which clock that is.
+        capture_uncertainty_ns: how far off ``capture_time_ns`` may be on that clock, ``None`` where nothing is known.
+        received_ns: ``time.monotonic_ns()`` of this machine when the frame had arrived.
         geometry: pixel format and decoded size.
         planes: one array per plane, ``uint8`` or ``uint16``, shape ``[rows, columns, channels]``; may be strided views.
         color_space: matrix that made Y′CbCr from RGB; meaningless for RGB formats.
@@ -197,6 +201,8 @@ class Frame:
     color_range: ColorRange = "limited"
     rotation: Literal[0, 90, 180, 270] = 0
     focal_px: float | None = None
+    capture_uncertainty_ns: int | None = None
+    received_ns: int = field(default_factory=time.monotonic_ns)
 
     def __post_init__(self) -> None:
         shapes = tuple(p.shape for p in self.planes)
@@ -235,7 +241,9 @@ class DepthFrame:
     """Metric depth for one frame. Read-only: every sink is handed the same arrays.
 
     Attributes:
-        index, pts, time_base, capture_time_ns, clock: those of the :class:`Frame` it was computed from.
+        index, pts, time_base, capture_time_ns, clock, capture_uncertainty_ns, received_ns, rotation: those of the
+            :class:`Frame` it was computed from. Depth and picture are upright already.
+        inferred_ns: ``time.monotonic_ns()`` of this machine when the depth was there.
         depth: ``float32 [H, W]``, metres along the optical axis (z, not ray length). NaN: no estimate; +Inf: beyond
             range (REP 117).
         camera: intrinsics for ``depth`` as it is sized here.
@@ -265,6 +273,10 @@ class DepthFrame:
     precision: str = "fp32"
     retried: bool = False
     dropped: int = 0
+    rotation: Literal[0, 90, 180, 270] = 0
+    capture_uncertainty_ns: int | None = None
+    received_ns: int = field(default_factory=time.monotonic_ns)
+    inferred_ns: int = field(default_factory=time.monotonic_ns)
 
     def __post_init__(self) -> None:
         if self.depth.ndim != 2 or self.depth.dtype != np.float32:

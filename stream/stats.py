@@ -36,7 +36,8 @@ class Status:
         retried: processed frames whose first attempt was not finite.
         invalid: processed frames without any finite depth.
         fps: processed frames per second, over the last frames while running and over the whole run in a summary.
-        latency_p50_s, latency_p99_s: from capture to depth over the last frames; ``None`` for files.
+        latency_p50_s, latency_p99_s: from the frame's arrival to its depth over the last frames; ``None`` for
+            files.
         focal: of the last frame.
         media_time_s: capture time of the last frame, on its own clock.
         sinks: one entry per sink.
@@ -76,8 +77,8 @@ class Stats:
             self._retried += frame.retried
             self._invalid += bool(np.isnan(frame.depth[0, 0]) and np.isnan(frame.depth).all())
             self._done_at.append(now)
-            if frame.clock == "host-monotonic":
-                self._latencies.append(now - frame.time_s)
+            if frame.clock != "media":
+                self._latencies.append(now - frame.received_ns * 1e-9)
             self._last = (frame.focal, frame.time_s)
 
     def end(self) -> None:

@@ -57,6 +57,8 @@ def to_depth(frame: Frame, value: float, dropped: int = 0) -> DepthFrame:
         focal=FocalEstimate(smoothed_px=frame.width, raw_px=frame.width * 1.1, log_std=0.01, source="estimated"),
         source_width=frame.width,
         source_height=frame.height,
+        received_ns=frame.received_ns,
+        capture_uncertainty_ns=frame.capture_uncertainty_ns,
         dropped=dropped,
         model="double",
     )

@@ -193,6 +193,7 @@ class VideoSource:
             color_space=unpacked.color_space,
             color_range=unpacked.color_range,
             rotation=unpacked.rotation,
+            received_ns=received_ns,
         )
 
 

@@ -22,6 +22,7 @@ def describe(frame: DepthFrame) -> dict[str, object]:
         "time_base": [frame.time_base.numerator, frame.time_base.denominator],
         "capture_time_ns": frame.capture_time_ns,
         "clock": frame.clock,
+        "capture_uncertainty_ns": frame.capture_uncertainty_ns,
         "width": frame.width,
         "height": frame.height,
         "K": [_finite(v) for v in frame.camera.matrix.ravel().tolist()],
@@ -29,6 +30,7 @@ def describe(frame: DepthFrame) -> dict[str, object]:
         "D": [_finite(v) for v in frame.camera.distortion],
         "source_width": frame.source_width,
         "source_height": frame.source_height,
+        "rotation": frame.rotation,
         "focal": {
             "smoothed_px": _finite(focal.smoothed_px),
             "raw_px": _finite(focal.raw_px),

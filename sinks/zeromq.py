@@ -1,64 +1,89 @@
 """Depth over ZeroMQ: one publisher, any number of subscribers, none of whom can hold up the others.
 
-A message has three parts: topic, header (strict JSON, UTF-8) and depth (raw little-endian ``float32``, row-major,
-metres; NaN no estimate, +Inf beyond range). The header holds ``schema``, ``sequence`` (messages of this publisher, from
-0: a gap means lost ones), ``encoding`` (``32FC1``), ``byte_order``, ``unit`` and what :func:`sinks.record.describe`
-lists.
+docs/protocol.md is the contract with those who receive; :mod:`sinks.zeromq_message` makes the messages, this
+module sends them.
 """
 
 from __future__ import annotations
 
-import errno
-import ipaddress
 import logging
-import os
-import re
-import socket
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
-from sinks.record import describe, to_json
-from sinks.uri import without_user
+from sinks.record import to_json
+from sinks.zeromq_curve import AllowList, Gate, load_public, load_secret
+from sinks.zeromq_endpoint import as_sink_error, check
+from sinks.zeromq_message import Buffer, MessageOptions, MessageWriter, pack
+from sinks.zeromq_status import PublisherStatus
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
 
-SCHEMA = "depth-pro-stream/1"
-
 _LINGER_MS = 1000
 _MAX_HWM = 1_000_000  # a bound that never bites; libzmq takes 32 bits
-_TCP = re.compile(r"tcp://(?P<host>\[[^\]@]+\]|[^:/\[\]@]+):(?P<port>\d+|\*)")
+_LARGEST_REQUEST = 4096  # bytes a subscriber may send: topics are short, and what is longer is hostile
+_HEARTBEAT_MS, _DEAD_AFTER_MS = 2_000, 6_000
+_TICK_S = 1.0
+_REBIND_S = 5.0
+_FAILED_HANDSHAKES = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ZmqOptions:
+class ZmqOptions(MessageOptions):
     """How depth is published.
 
     Attributes:
-        topic: first part of each message, what subscribers subscribe to.
+        pattern: ``pub``, every subscriber gets every frame; or ``push``, each frame goes to one of several workers.
         hwm: messages waiting for one subscriber; a slower one loses frames instead of filling memory.
+        connect: connect to a subscriber or proxy that is bound, instead of being bound.
+        conflate: all parts in one, and only the newest message waits for each subscriber.
+        curve: secret certificate of this publisher (``NAME.key_secret``); encrypts, and needs ``clients``.
+        clients: folder with the public certificates (``*.key``) of those who may subscribe; read again when it changes.
+        server: with ``connect`` and ``curve``, the public certificate of the other side.
+        insecure: allow sending to other machines without encryption.
     """
 
-    topic: str = "depth"
+    pattern: Literal["pub", "push"] = "pub"
     hwm: int = 4
+    connect: bool = False
+    conflate: bool = False
+    curve: str = ""
+    clients: str = ""
+    server: str = ""
+    insecure: bool = False
 
     def __post_init__(self) -> None:
+        MessageOptions.__post_init__(self)
         if not 1 <= self.hwm <= _MAX_HWM:
             raise ConfigError(f"hwm must be from 1 to {_MAX_HWM} messages, not {self.hwm} (0 would mean no bound)")
+        if self.conflate and self.pattern == "push":
+            raise ConfigError(
+                "conflate=1 drops frames, which a work queue (pattern=push) must not; leave out one of them"
+            )
+        needed, useless = ("server", "clients") if self.connect else ("clients", "server")
+        if self.curve and not getattr(self, needed):
+            whose = (
+                "the other side's public certificate" if self.connect else "a folder with the subscribers' .key files"
+            )
+            raise ConfigError(f"curve= needs {needed}=, {whose}")
+        if getattr(self, useless) or ((self.clients or self.server) and not self.curve):
+            raise ConfigError("clients= and server= go with curve=: clients= when bound, server= with connect=1")
 
 
 class ZmqSink:
-    """Publishes each frame on a PUB socket bound to ``endpoint``.
+    """Publishes each frame on a socket at ``endpoint``, and every second how it fares.
 
-    A frame's depth is handed to ZeroMQ without a copy where it is contiguous, and must not change afterwards, as
-    :class:`~stream.frame.DepthFrame` promises. The socket is made by the constructing thread and may then be used by
-    one other: passing the sink to it (starting a thread, a lock, a queue) is the memory fence that ZeroMQ asks for.
+    A frame's depth is handed to ZeroMQ without a copy where it needs no change, and must not change afterwards, as
+    :class:`~stream.frame.DepthFrame` promises. Its memory is free again when ZeroMQ has sent it to the last subscriber.
 
     Args:
         endpoint: ``tcp://host:port`` (``*`` for every interface; port ``*`` for a free one) or ``ipc:///path``.
@@ -67,27 +92,40 @@ class ZmqSink:
     ``endpoint`` holds where the socket is really bound.
 
     Raises:
-        ConfigError: an endpoint of another form.
+        ConfigError: an endpoint of another form, one that others can reach without encryption, or unusable keys.
         SinkError: the endpoint cannot be bound.
     """
 
     def __init__(self, endpoint: str, options: ZmqOptions | None = None) -> None:
         self._options = options or ZmqOptions()
-        self._topic = self._options.topic.encode()
+        check(
+            endpoint,
+            connects=self._options.connect,
+            encrypted=bool(self._options.curve),
+            insecure=self._options.insecure,
+        )
+        self._messages = MessageWriter(self._options)
+        self._session = uuid.uuid4().hex
+        self._status = PublisherStatus(self._options.camera, self._session)
+        self._keys = load_secret(Path(self._options.curve)) if self._options.curve else None
+        self._server = load_public(Path(self._options.server)) if self._options.server else None
+        clients = AllowList(Path(self._options.clients)) if self._options.clients else None
         self._sequence = 0
-        _check(endpoint)
+        self._refused = 0  # handshakes that failed before anybody could be asked for a key
+        self._complained = False
+        # ZeroMQ's sockets may be used by several threads one after the other, with a fence between: this lock.
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.PUB)
+        self._gate = Gate(self._context, clients) if clients else None
+        self.endpoint = endpoint
         try:
-            with _as_sink_error(endpoint):
-                self._socket.set(zmq.LINGER, _LINGER_MS)
-                self._socket.set(zmq.SNDHWM, self._options.hwm)
-                self._socket.set(zmq.IPV6, 1 if "[" in endpoint else 0)
-                self._socket.bind(endpoint)
-                self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
+            self._open()
         except BaseException:
-            self.close()
+            self._release()
             raise
+        self._ticker = threading.Thread(target=self._tick, name=f"status of {self.name}", daemon=True)
+        self._ticker.start()
 
     @property
     def name(self) -> str:
@@ -95,85 +133,158 @@ class ZmqSink:
 
     @property
     def needs_image(self) -> bool:
-        return False
+        return self._options.image != "none"
 
     def write(self, frame: DepthFrame) -> None:
-        """Publish one frame. Never waits: a subscriber whose queue is full loses it.
+        """Publish one frame. Never waits: a subscriber whose queue is full loses it. (A work queue waits for a worker.)
 
         Raises:
             SinkError: ZeroMQ refuses it.
         """
-        depth = np.ascontiguousarray(frame.depth, dtype="<f4")
-        header = {
-            "schema": SCHEMA,
-            "sequence": self._sequence,
-            "encoding": "32FC1",
-            "byte_order": "little",
-            "unit": "m",
-            **describe(frame),
-        }
-        with _as_sink_error(self.endpoint):
-            self._socket.send_multipart([self._topic, to_json(header), depth.data], copy=False)
+        with self._lock:
+            self._status.count(frame)
+            retried = self._status.retried
+        parts = self._messages.parts(
+            frame,
+            type="depth",
+            session=self._session,
+            sequence=self._sequence,
+            received_ns=frame.received_ns,
+            inferred_ns=frame.inferred_ns,
+            published_ns=time.monotonic_ns(),
+            published_unix_ns=time.time_ns(),
+            retried_frames=retried,
+        )
+        with as_sink_error(self.endpoint):
+            if self._options.pattern == "push":
+                self._wait_for_worker()
+            with self._lock:
+                self._send(parts)
         self._sequence += 1
 
     def close(self) -> None:
         """Send what is waiting, for a second at most, and release the endpoint."""
-        self._socket.close()
+        self._closing.set()
+        self._ticker.join()
+        try:
+            with as_sink_error(self.endpoint):
+                self._send_status(ended=True)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        if hasattr(self, "_socket"):
+            self._socket.disable_monitor()
+            self._monitor.close(linger=0)
+            self._socket.close()
+        if self._gate is not None:
+            self._gate.close()
         self._context.term()
 
+    # The socket -------------------------------------------------------------------------------------------------------
 
-def _check(endpoint: str) -> None:
-    if endpoint.startswith("ipc://") and len(endpoint) > len("ipc://"):
-        _check_ipc(endpoint.removeprefix("ipc://"))
-        return
-    match = _TCP.fullmatch(endpoint)
-    if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
-        shown = without_user(endpoint)
-        raise ConfigError(f"cannot publish on {shown!r}; write zmq+tcp://127.0.0.1:5555 or zmq+ipc:///tmp/depth.sock")
-    if not _is_loopback(match["host"].strip("[]")):
-        _log.warning("%s can be reached from the network, and depth is sent without encryption", endpoint)
+    def _open(self) -> None:
+        options = self._options
+        self._socket = self._context.socket(zmq.PUB if options.pattern == "pub" else zmq.PUSH)
+        self._monitor = self._socket.get_monitor_socket(_FAILED_HANDSHAKES)
+        settings: dict[int, int | bytes] = {
+            zmq.LINGER: _LINGER_MS,
+            zmq.SNDHWM: options.hwm,
+            zmq.CONFLATE: int(options.conflate),
+            zmq.MAXMSGSIZE: _LARGEST_REQUEST,
+            zmq.HEARTBEAT_IVL: _HEARTBEAT_MS,
+            zmq.HEARTBEAT_TIMEOUT: _DEAD_AFTER_MS,
+            zmq.HEARTBEAT_TTL: _DEAD_AFTER_MS,
+            zmq.IPV6: int("[" in self.endpoint),
+        }
+        if self._keys is not None:
+            settings[zmq.CURVE_PUBLICKEY], settings[zmq.CURVE_SECRETKEY] = self._keys
+            if self._server is None:
+                settings[zmq.CURVE_SERVER] = 1
+                settings[zmq.ZAP_DOMAIN] = b"depth"
+            else:
+                settings[zmq.CURVE_SERVERKEY] = self._server
+        with as_sink_error(self.endpoint):
+            for option, value in settings.items():
+                self._socket.set(option, value)
+            if options.connect:
+                self._socket.connect(self.endpoint)
+                return
+            self._socket.bind(self.endpoint)
+            self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
 
+    def _reopen(self) -> None:
+        """Drop all connections. Those who are still let in come back by themselves; ZeroMQ cannot drop a single one."""
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+        until = time.monotonic() + _REBIND_S
+        while True:
+            try:
+                self._open()
+            except SinkError:  # ZeroMQ gives an address back a moment after close
+                self._socket.close(linger=0)
+                self._monitor.close(linger=0)
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    def _send(self, parts: list[Buffer]) -> None:
+        if self._options.conflate:
+            self._socket.send(pack(parts), copy=False)
+        else:
+            self._socket.send_multipart(parts, copy=False)
 
+    def _wait_for_worker(self) -> None:
+        complain_at = time.monotonic() + 5.0
+        while True:
+            with self._lock:
+                if self._socket.poll(100, zmq.POLLOUT):
+                    return
+            if time.monotonic() > complain_at:
+                complain_at = float("inf")
+                _log.warning("%s: no worker takes frames; waiting for one", self.name)
 
-def _check_ipc(name: str) -> None:
-    """libzmq deletes whatever has the name of its socket, be it a file or a socket in use; so it is asked for here."""
-    if "\0" in name:
-        raise ConfigError(f"cannot publish on {'ipc://' + name!r}: no file name can have a null byte (%00) in it")
-    path = Path(name)
-    if name.startswith("@"):  # Linux's abstract names are no files
-        return
-    if not path.parent.is_dir():
-        raise SinkError(f"cannot publish on ipc://{name}: there is no folder {path.parent}; create it first")
-    if not path.exists():
-        return
-    if not stat.S_ISSOCK(path.stat().st_mode):
-        raise SinkError(f"cannot publish on ipc://{name}: that file exists and is no socket; choose another name")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(name)
-        except OSError:
-            return  # nobody listens: left behind by a process that died
-    raise SinkError(f"cannot publish on ipc://{name}: another process does already; choose another name or stop it")
+    # Every second -----------------------------------------------------------------------------------------------------
 
+    def _tick(self) -> None:
+        while not self._closing.wait(_TICK_S):
+            try:
+                with self._lock, as_sink_error(self.endpoint):
+                    self._count_failed_handshakes()
+                    if self._gate is not None and self._gate.clients.refresh():
+                        self._reopen()
+                    self._send_status(ended=False)
+            except SinkError as exc:
+                _log.warning("%s", exc)
 
-_ADVICE = {
-    zmq.EADDRINUSE: "the address is in use; choose another port or stop the other process",
-    zmq.EADDRNOTAVAIL: "this machine has no such address; use 127.0.0.1, or * for all of its addresses",
-    errno.ENODEV: "this machine has no such address or interface; use 127.0.0.1, or * for all of its addresses",
-}
+    def _send_status(self, *, ended: bool) -> None:
+        if self._options.pattern == "push":
+            return  # workers take frames; who watches them has other means
+        if self._options.conflate and self._status.silent_s < _TICK_S and not ended:
+            return  # it would take the place of a frame that waits; frames show that the publisher lives
+        refused = self._refused + (self._gate.clients.refused if self._gate is not None else 0)
+        status = self._status.record(sequence=self._sequence, refused=refused, ended=ended)
+        topic = f"status/{self._options.camera}/".encode()
+        parts: list[Buffer] = [topic, to_json(status)]
+        if self._options.conflate:
+            self._socket.send(topic + parts[1])
+        else:
+            self._socket.send_multipart(parts)
 
-
-@contextmanager
-def _as_sink_error(endpoint: str) -> Iterator[None]:
-    """ZeroMQ's errors become ours here and nowhere else."""
-    try:
-        yield
-    except zmq.ZMQError as exc:
-        reason = _ADVICE.get(exc.errno or 0) or os.strerror(exc.errno or 0)
-        raise SinkError(f"cannot publish on {endpoint}: {reason}") from exc
+    def _count_failed_handshakes(self) -> None:
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)
+            if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                continue  # somebody whom the allow-list has refused and counted
+            self._refused += 1
+            if not self._complained:
+                self._complained = True
+                expected = "encrypted ones are let in" if self._keys else "this publisher does not encrypt"
+                _log.warning(
+                    "%s: a connection failed: only %s, by ZeroMQ's protocol; the status counts further ones",
+                    self.name,
+                    expected,
+                )

@@ -96,9 +96,9 @@ def awkward_frame(index: int) -> DepthFrame:
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
 def test_a_subscriber_receives_every_bit(tmp_path: Path, transport: str) -> None:
     uri = "zmq+tcp://127.0.0.1:*" if transport == "tcp" else f"zmq+ipc://{tmp_path}/depth.sock"
-    sink = open_sink(f"{uri}?topic=front")
+    sink = open_sink(f"{uri}?camera=front")
     assert isinstance(sink, ZmqSink)
-    with process(_SUBSCRIBER, sink.endpoint, "front", 10_000) as child:
+    with process(_SUBSCRIBER, sink.endpoint, "depth/front/", 10_000) as child:
         publish_until_ready(sink, child)
         frames = [awkward_frame(index) for index in (1, 2)]
         writer = threading.Thread(target=lambda: [sink.write(f) for f in frames])
@@ -110,13 +110,13 @@ def test_a_subscriber_receives_every_bit(tmp_path: Path, transport: str) -> None
         while len(received) < 2:
             line = child.stdout.readline().strip()
             if line != "ready":
-                assert line == "front"
+                assert line == "depth/front/"
                 header = json.loads(child.stdout.readline(), parse_constant=pytest.fail)
                 received.append((header, child.stdout.readline().strip()))
     for (header, digest), frame in zip(received, frames, strict=True):
         assert digest == hashlib.sha256(frame.depth.astype("<f4").tobytes()).hexdigest()
-        assert header["schema"] == "depth-pro-stream/1"
-        assert (header["encoding"], header["byte_order"], header["unit"]) == ("32FC1", "little", "m")
+        assert header["schema"] == "depth-pro-stream/2"
+        assert (header["encoding"], header["byte_order"], header["depth_unit"]) == ("32FC1", "little", 1.0)
         assert (header["width"], header["height"], header["index"]) == (2000, 1500, frame.index)
         assert header["K"] == frame.camera.matrix.ravel().tolist()
     first, second = (header["sequence"] for header, _ in received)
@@ -165,7 +165,22 @@ def test_close_without_subscribers_is_immediate() -> None:
         ("zmq+tcp://127.0.0.1:*?hwm=0", "hwm must be from 1 to 1000000 messages, not 0"),
         ("zmq+tcp://127.0.0.1:*?hwm=99999999999", "hwm must be from 1 to 1000000 messages"),
         ("zmq+ipc:///tmp/a%00b", "null byte"),
-        ("zmq+tcp://127.0.0.1:*?topik=a", "did you mean 'topic'"),
+        ("zmq+tcp://127.0.0.1:*?camara=a", "did you mean 'camera'"),
+        ("zmq+tcp://127.0.0.1:*?camera=a/b", "camera must be letters, digits"),
+        ("zmq+tcp://127.0.0.1:*?compress=png", "add encoding=16UC1"),
+        ("zmq+tcp://127.0.0.1:*?image=jpeg&quality=0", "quality must be from 1 to 100"),
+        ("zmq+tcp://127.0.0.1:*?size=640", "size must be WxH"),
+        ("zmq+tcp://127.0.0.1:*?size=0x10", "size must be WxH"),
+        ("zmq+tcp://127.0.0.1:*?max_depth=-1", "max_depth must be metres"),
+        ("zmq+tcp://127.0.0.1:*?max_depth=nan", "max_depth must be metres"),
+        ("zmq+tcp://127.0.0.1:*?conflate=1&pattern=push", "leave out one of them"),
+        ("zmq+tcp://127.0.0.1:*?connect=1", "needs the host and the port"),
+        ("zmq+tcp://127.0.0.1:*?curve=a.key_secret", "curve= needs clients="),
+        ("zmq+tcp://127.0.0.1:1?curve=a.key_secret&connect=1", "curve= needs server="),
+        ("zmq+tcp://127.0.0.1:*?clients=keys", "go with curve="),
+        ("zmq+tcp://127.0.0.1:*?curve=nothing.key_secret&clients=.", "nothing.key_secret is no ZeroMQ certificate"),
+        ("zmq+tcp://*:*", "encrypt with curve= and clients=, or say insecure=1"),
+        ("zmq+tcp://192.0.2.1:5555", "can be reached from the network"),
     ],
 )
 def test_wrong_endpoints_and_options(uri: str, message: str) -> None:
@@ -210,7 +225,7 @@ def test_an_address_in_use_says_what_to_do() -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 def test_an_address_of_another_machine(host: str) -> None:
     with pytest.raises(SinkError, match="this machine has no such address"):
-        ZmqSink(f"tcp://{host}:5555")
+        ZmqSink(f"tcp://{host}:5555", ZmqOptions(insecure=True))
 
 
 def test_ipc_never_deletes_a_file_nor_steals_a_socket(tmp_path: Path) -> None:
@@ -241,7 +256,7 @@ def test_only_an_address_others_can_reach_warns(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING):
         ZmqSink("tcp://127.0.0.1:*").close()
         assert caplog.records == []
-        ZmqSink("tcp://*:*").close()
+        ZmqSink("tcp://*:*", ZmqOptions(insecure=True)).close()
     assert [r.getMessage() for r in caplog.records] == [
         "tcp://*:* can be reached from the network, and depth is sent without encryption"
     ]

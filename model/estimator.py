@@ -267,7 +267,8 @@ class DepthProEstimator:
         """The focal length that scales this frame, and the camera it makes."""
         frame, fov_deg = job.frame, float(job.lane.fov_and_finite[0])
         focal = self._focal.update(
-            time_s=frame.time_s,
+            # A camera's own clock may take over in mid-stream; when frames arrived tells their distances all the same.
+            time_s=frame.time_s if frame.clock == "media" else frame.received_ns * 1e-9,
             raw_px=focal_from_fov(fov_deg, frame.width) if job.with_fov and finite and 0.1 < fov_deg < 179.9 else None,
             width=frame.width,
             scene_cut=job.scene_cut,

@@ -3,6 +3,7 @@
 =====================  ==========================================================================
 ``depth.mp4``          a video to look at, :class:`sinks.video.VideoSink`
 ``depth.mkv?codec=…``  with ``codec=ffv1``, lossless depth in millimetres
+``walk.mcap``          ROS 2 messages, :class:`sinks.rosbag.McapSink`; ``mcap:…`` for a name of another ending
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.ZmqSink`; ``zmq+ipc://…`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
 ``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
@@ -62,8 +63,24 @@ def _video(uri: SinkUri, overwrite: bool) -> Sink:
     return VideoSink(uri.target, options, overwrite=overwrite)
 
 
+def _mcap(uri: SinkUri, overwrite: bool) -> Sink:
+    try:
+        from sinks.rosbag import McapOptions, McapSink
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"{uri.text} needs the Python package {exc.name}, which is not installed: pip install '.[mcap]'"
+        ) from exc
+    if not uri.target:
+        raise ConfigError(f"{uri.text!r} names no file; write for example walk.mcap")
+    return McapSink(uri.target, parse_options(uri, McapOptions), overwrite=overwrite)
+
+
+def _path(uri: SinkUri, overwrite: bool) -> Sink:
+    return (_mcap if uri.target.lower().endswith(".mcap") else _video)(uri, overwrite)
+
+
 def _file(uri: SinkUri, overwrite: bool) -> Sink:
-    return _video(uri.with_local_path(), overwrite)
+    return _path(uri.with_local_path(), overwrite)
 
 
 def _zmq(uri: SinkUri, _overwrite: bool) -> Sink:
@@ -83,8 +100,9 @@ def _memory(uri: SinkUri, _overwrite: bool) -> Sink:
 
 
 _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
-    "": _video,
+    "": _path,
     "file": _file,
+    "mcap": _mcap,
     "zmq+tcp": _zmq,
     "zmq+ipc": _zmq,
     "null": _null,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from stream.frame import DepthFrame
+from stream.frame import Clock, DepthFrame
 
 # A file that starts this late (a recording of a broadcast starts hours in) is moved to zero: many players show the
 # gap before the first picture as black.
@@ -26,9 +26,9 @@ class Timeline:
 
     Files keep their ``pts`` (or the capture time where there is none); live sources count from their first frame. Of
     frames with the same time, or less than a step out of order, each later one is moved by one tick. Where the source's
-    clock jumps back by a step or more (files put end to end), time goes on from where it was, and the frames that
-    follow keep their distances. ``step`` is the latest regular time in ticks between two frames, a 30th of a second
-    before there is one.
+    clock jumps back by a step or more (files put end to end), or is another one from there on (a network camera's, once
+    it has told its time), time goes on from where it was, and the frames that follow keep their distances. ``step`` is
+    the latest regular time in ticks between two frames, a 30th of a second before there is one.
     """
 
     def __init__(self, tick: Fraction) -> None:
@@ -36,6 +36,7 @@ class Timeline:
         self._origin: Fraction | None = None
         self._newest = Fraction(0)  # of the source's clock, since it was last reset
         self._last = -1
+        self._clock: Clock | None = None
         self.step = max(1, round(Fraction(1, 30) / tick))
 
     def place(self, frame: DepthFrame) -> int:
@@ -46,7 +47,11 @@ class Timeline:
             self._origin = Fraction(0) if keep else time
             self._newest = time
         ticks = round((time - self._origin) / self.tick)
-        if self._newest - time > min((self.step - 1) * self.tick, _RESET_S):  # less one: a step is rounded
+        other_clock = self._clock not in (None, frame.clock)
+        self._clock = frame.clock
+        if other_clock or self._newest - time > min(
+            (self.step - 1) * self.tick, _RESET_S
+        ):  # less one: a step is rounded
             ticks = self._last + self.step
             self._origin = time - ticks * self.tick
             self._newest = time

@@ -18,7 +18,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from sinks.record import to_json
-from sinks.zeromq_curve import AllowList, Gate, load_public, load_secret
+from sinks.zeromq_curve import DOMAIN, AllowList, Gate, load_public, load_secret
 from sinks.zeromq_endpoint import as_sink_error, check
 from sinks.zeromq_message import Buffer, MessageOptions, MessageWriter, pack
 from sinks.zeromq_status import PublisherStatus
@@ -201,7 +201,7 @@ class ZmqSink:
             settings[zmq.CURVE_PUBLICKEY], settings[zmq.CURVE_SECRETKEY] = self._keys
             if self._server is None:
                 settings[zmq.CURVE_SERVER] = 1
-                settings[zmq.ZAP_DOMAIN] = b"depth"
+                settings[zmq.ZAP_DOMAIN] = DOMAIN.encode()
             else:
                 settings[zmq.CURVE_SERVERKEY] = self._server
         with as_sink_error(self.endpoint):

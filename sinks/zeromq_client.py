@@ -23,6 +23,7 @@ import math
 import struct
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,7 @@ from zmq.utils.monitor import parse_monitor_message
 SCHEMA = "depth-pro-stream/2"
 
 _PREAMBLE = struct.Struct("<4sIQQ")  # of messages in a single part
+_RETRY_S = 1.0  # between two attempts of somebody who was refused
 _DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}
 
 
@@ -184,7 +186,9 @@ class _Connection:
         hwm: int,
     ) -> None:
         self.url = url
+        self._bind = bind
         self._facts = "nobody answers there yet"
+        self._retry_at = math.inf
         self.socket = context.socket(zmq.SUB if pattern == "sub" else zmq.PULL)
         self.monitor = self.socket.get_monitor_socket()
         try:
@@ -208,8 +212,22 @@ class _Connection:
             self.close()
             raise
 
-    def note(self, event: int) -> None:
-        """Remember what the monitor told, for the message of a timeout."""
+    def watch(self) -> None:
+        """Read what the monitor tells, and knock again where ZeroMQ has given up."""
+        while self.monitor.poll(0):
+            self._note(parse_monitor_message(self.monitor.recv_multipart())["event"])
+        if time.monotonic() >= self._retry_at:
+            self._retry_at = math.inf
+            with suppress(zmq.ZMQError):  # it is gone already
+                self.socket.disconnect(self.url)
+            self.socket.connect(self.url)
+
+    def _note(self, event: int) -> None:
+        if event in _FINAL and not self._bind:
+            # Keys are put on lists, and publishers started again with the right options: a robot should not have to be.
+            self._retry_at = time.monotonic() + _RETRY_S
+        if event == zmq.EVENT_DISCONNECTED and self._facts != _FACTS[zmq.EVENT_HANDSHAKE_SUCCEEDED]:
+            return  # it follows a failed handshake too, and that says more
         self._facts = _FACTS.get(event, self._facts)
 
     def explain(self, timeout: float, subscription: _Subscription) -> DepthTimeout:
@@ -240,6 +258,9 @@ _FACTS: dict[int, str] = {
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the other side hung up: it may want encryption, or refuse this key",
     zmq.EVENT_DISCONNECTED: "the connection was lost and has not come back",
 }
+
+
+_FINAL = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)  # after them ZeroMQ does not reconnect
 
 
 class DepthSubscriber:
@@ -361,7 +382,7 @@ class DepthSubscriber:
         limit = self._timeout if timeout is None else timeout
         until = time.monotonic() + limit
         while (left := until - time.monotonic()) > 0:
-            yield math.ceil(left * 1000)
+            yield math.ceil(min(left, _RETRY_S) * 1000)
         raise self._connection.explain(limit, self._subscription)
 
     def _newest(self, frame: DepthMessage) -> DepthMessage:
@@ -377,8 +398,7 @@ class DepthSubscriber:
 
     def _take_waiting(self) -> DepthMessage | None:
         """The next frame that is already here."""
-        while self._connection.monitor.poll(0):
-            self._connection.note(parse_monitor_message(self._connection.monitor.recv_multipart())["event"])
+        self._connection.watch()
         while True:
             try:
                 parts = self._connection.socket.recv_multipart(zmq.NOBLOCK, copy=False)

@@ -13,6 +13,7 @@ import re
 import stat
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import zmq
@@ -21,7 +22,10 @@ from zmq.auth.thread import ThreadAuthenticator
 
 from stream.errors import ConfigError, SinkError
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+DOMAIN = "depth"
+"""Name under which ZeroMQ asks about connections (RFC 27)."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
 _QUIET_S = 60.0  # ZeroMQ tries again several times a second; once a minute is enough to read
 _log = logging.getLogger(__name__)
 
@@ -34,7 +38,9 @@ def make_keys(folder: Path, name: str) -> tuple[Path, Path]:
         SinkError: they cannot be written.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"the name of a key must be letters, digits, _ . or -, 64 at most, not {name!r}")
+        raise ConfigError(
+            f"the name of a key must be letters, digits, _ . or -, 64 at most and no dot first, not {name!r}"
+        )
     if not zmq.has("curve"):
         raise ConfigError("this build of ZeroMQ cannot encrypt; install pyzmq from its wheels")
     public, secret = folder / f"{name}.key", folder / f"{name}.key_secret"
@@ -50,7 +56,8 @@ def make_keys(folder: Path, name: str) -> tuple[Path, Path]:
         public.chmod(0o644)
     except OSError as exc:
         for path in (public, secret):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
         raise SinkError(f"cannot write keys into {folder}: {exc.strerror}") from exc
     finally:
         os.umask(mask)
@@ -176,7 +183,7 @@ class Gate:
         self.clients = clients
         self._authenticator = ThreadAuthenticator(context, log=logging.getLogger(f"{__name__}.zap"))
         self._authenticator.start()
-        self._authenticator.configure_curve_callback(domain="*", credentials_provider=clients)
+        self._authenticator.configure_curve_callback(domain=DOMAIN, credentials_provider=clients)
 
     def close(self) -> None:
         self._authenticator.stop()

@@ -8,14 +8,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
+import av
 import numpy as np
 import pytest
 import zmq
 
 from sinks import MemorySink
 from stream.errors import SourceError
+from stream.frame import Frame, Geometry
 from stream.pipeline import Pipeline
 from stream.sources import SourceConfig, open_source
 from tests.doubles import ScriptedEstimator
@@ -39,9 +44,9 @@ def start_camera() -> Iterator[Callable[..., Camera]]:
         pytest.skip("no RTSP server: install python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good")
     servers: list[subprocess.Popen[str]] = []
 
-    def start(*credentials: str) -> Camera:
+    def start(*arguments: str) -> Camera:
         script = Path(__file__).with_name("rtsp_server.py")
-        server = subprocess.Popen([SYSTEM_PYTHON, str(script), *credentials], stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen([SYSTEM_PYTHON, str(script), *arguments], stdout=subprocess.PIPE, text=True)
         servers.append(server)
         assert server.stdout is not None
         port = server.stdout.readline().strip()
@@ -55,9 +60,9 @@ def start_camera() -> Iterator[Callable[..., Camera]]:
             pass
 
 
-def test_a_camera_gives_the_newest_frames_with_capture_times(start_camera: Callable[..., Camera]) -> None:
+def test_a_camera_gives_the_newest_frames_with_their_times_of_reception(start_camera: Callable[..., Camera]) -> None:
     _, address = start_camera()
-    source = open_source(address)
+    source = open_source(address, config=SourceConfig(capture_clock="host"))
     assert source.info.live
     sink = MemorySink()
     estimator = ScriptedEstimator(uniform=False, on_collect=lambda _i: time.sleep(0.1))
@@ -77,10 +82,64 @@ def test_a_camera_gives_the_newest_frames_with_capture_times(start_camera: Calla
     assert status.processed + status.dropped == status.produced
     times = np.array([f.capture_time_ns for f in sink.frames]) / 1e9
     assert {f.clock for f in sink.frames} == {"host-monotonic"}
+    assert {f.capture_uncertainty_ns for f in sink.frames} == {None}
+    assert [f.capture_time_ns for f in sink.frames] == [f.received_ns for f in sink.frames]
     # 25 pictures a second, however many of them were dropped in between
     assert np.polyfit(indices, times, 1)[0] == pytest.approx(0.04, rel=0.25)
     assert status.latency_p50_s is not None
     assert status.latency_p50_s < 0.5
+
+
+def read_camera_times(address: str, count: int, transport: Literal["tcp", "udp"] = "tcp") -> list[Frame]:
+    """Frames without their pictures until ``count`` of them have the camera's time."""
+    source = open_source(address, config=replace(IMPATIENT, rtsp_transport=transport))
+    frames: list[Frame] = []
+    for frame in source:
+        frames.append(replace(frame, geometry=Geometry("gray", 1, 1), planes=(np.zeros((1, 1, 1), np.uint8),)))
+        if sum(f.clock == "camera-rtcp" for f in frames) == count:
+            break
+        assert len(frames) < 1000, "no sender report in 40 s"
+    source.close()
+    return frames
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_capture_times_are_the_cameras_from_its_first_report_on(
+    start_camera: Callable[..., Camera], transport: Literal["tcp", "udp"]
+) -> None:
+    _, address = start_camera()
+    frames = read_camera_times(address, 25, transport)
+    to_wall_ns = time.time_ns() - time.monotonic_ns()
+    switched = next(i for i, f in enumerate(frames) if f.clock == "camera-rtcp")
+    assert switched > 0
+    assert all(f.clock == "host-monotonic" and f.capture_uncertainty_ns is None for f in frames[:switched])
+    assert {f.clock for f in frames[switched:]} == {"camera-rtcp"}
+    times = np.array([f.capture_time_ns for f in frames[switched:]])
+    # Camera and computer are one machine with one clock.
+    latencies = np.array([f.received_ns for f in frames[switched:]]) + to_wall_ns - times
+    assert -1e6 < latencies.min() < 1e9
+    assert (np.diff(times) > 0).all()
+    assert np.polyfit([f.index for f in frames[switched:]], times, 1)[0] == pytest.approx(40e6, rel=0.25)
+    assert all(0 < (f.capture_uncertainty_ns or 0) < 1_000_000 for f in frames[switched:])
+
+
+def test_capture_times_of_h264_belong_to_their_own_frames(start_camera: Callable[..., Camera], tmp_path: Path) -> None:
+    """Uneven frames that the decoder reorders: a time that went to a neighbour would be 20 ms off or more."""
+    with av.open(tmp_path / "uneven.mp4", "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"bf": "2", "g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for n in range(500):
+            picture = av.VideoFrame.from_ndarray(np.full((96, 64), n % 200 + 20, np.uint8), format="yuv420p")
+            picture.pts, picture.time_base = 40 * n + 20 * (n % 2), Fraction(1, 1000)
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode())
+    _, address = start_camera("--play", str(tmp_path / "uneven.mp4"))
+    frames = [f for f in read_camera_times(address, 50) if f.clock == "camera-rtcp"]
+    taken = np.array([f.capture_time_ns for f in frames])
+    shown = np.array([float((f.pts or 0) * f.time_base) for f in frames]) * 1e9
+    assert {20e6, 60e6} <= set(np.diff(shown).round(-6))
+    assert np.ptp(taken - shown) < 10e6
 
 
 def test_credentials_open_the_camera_and_appear_nowhere(start_camera: Callable[..., Camera]) -> None:
@@ -125,13 +184,13 @@ def test_the_command_line_publishes_a_camera(start_camera: Callable[..., Camera]
     ):
         subscriber.setsockopt(zmq.LINGER, 0)
         subscriber.setsockopt(zmq.RCVTIMEO, 60_000)
-        subscriber.setsockopt(zmq.SUBSCRIBE, b"depth")
+        subscriber.setsockopt(zmq.SUBSCRIBE, b"depth/camera/")
         subscriber.connect(endpoint)
         headers = []
         for _ in range(3):
             topic, header, data = subscriber.recv_multipart()
             headers.append(json.loads(header))
-            assert topic == b"depth"
+            assert topic == b"depth/camera/"
             depth = np.frombuffer(data, "<f4").reshape(headers[-1]["height"], headers[-1]["width"])
             assert depth.shape == (60, 80)
             assert (depth > 0).all()

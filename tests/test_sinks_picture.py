@@ -170,6 +170,15 @@ def test_timeline_of_a_live_source_counts_from_its_first_frame() -> None:
     assert [timeline.place(at(i, i * 7, live_ns=t)) for i, t in enumerate(times)] == [0, 33, 200]
 
 
+def test_timeline_goes_on_when_another_clock_takes_over() -> None:
+    timeline = Timeline(Fraction(1, 1000))
+    wall = 1_795_000_000_000_000_000
+    frames = [at(i, i, live_ns=5_000_000_000 + i * 40_000_000) for i in range(3)]
+    frames += [replace(at(i, i, live_ns=wall + i * 40_000_000), clock="camera-rtcp") for i in range(3, 6)]
+    frames += [at(i, i, live_ns=5_000_000_000 + i * 40_000_000) for i in range(6, 8)]
+    assert [timeline.place(frame) for frame in frames] == [0, 40, 80, 120, 160, 200, 240, 280]
+
+
 def test_timeline_without_pts_uses_the_capture_time() -> None:
     timeline = Timeline(Fraction(1, 1000))
     frames = [replace(at(0, None), capture_time_ns=i * 40_000_000) for i in range(3)]

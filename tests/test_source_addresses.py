@@ -149,7 +149,7 @@ def test_redact_keeps_what_tells_cameras_apart() -> None:
 
 
 def test_config_rejects_nonsense() -> None:
-    nonsense = [("open_timeout_s", 0), ("rtsp_transport", "pigeon"), ("camera_size", (0, 1))]
+    nonsense = [("open_timeout_s", 0), ("rtsp_transport", "pigeon"), ("capture_clock", "sun"), ("camera_size", (0, 1))]
     nonsense += [("image_rate", rate) for rate in (-1, 0, 1e-9, 1e9, float("nan"))]
     for option, value in nonsense:
         with pytest.raises(ConfigError, match="--" + option.replace("_", "-")):

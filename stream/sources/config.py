@@ -29,6 +29,11 @@ class SourceConfig:
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     """tcp loses nothing; udp trades torn pictures for a little latency."""
 
+    capture_clock: Literal["auto", "host"] = "auto"
+    """auto: a network camera's own clock from its first RTCP report on, else ours at reception. host: always ours.
+    Only the camera knows when a picture was taken, so that is the default; each frame names its clock. Choose host
+    where one clock for the whole run matters more, or the camera's is badly set."""
+
     image_rate: float = 25.0
     """Pictures per second that a folder of images stands for."""
 
@@ -50,6 +55,8 @@ class SourceConfig:
             )
         if self.rtsp_transport not in ("tcp", "udp"):
             raise ConfigError(f"--rtsp-transport must be tcp or udp, not {self.rtsp_transport!r}")
+        if self.capture_clock not in ("auto", "host"):
+            raise ConfigError(f"--capture-clock must be auto or host, not {self.capture_clock!r}")
         if self.camera_size is not None and min(self.camera_size) < 1:
             raise ConfigError(f"--camera-size must be a positive width and height, not {self.camera_size}")
 

@@ -12,10 +12,11 @@ import av
 from av.codec.context import Flags
 
 from stream.errors import SourceError
-from stream.frame import Frame
+from stream.frame import Clock, Frame
 from stream.ports import SourceInfo
 from stream.sources.address import Address
 from stream.sources.boundary import source_error
+from stream.sources.camera_clock import RTP_FORMATS, CameraClock, uncertainty_ns
 from stream.sources.config import SourceConfig
 from stream.sources.picture import Unpacker
 
@@ -78,6 +79,8 @@ class VideoSource:
                 self._stream.thread_type = "SLICE"
             else:
                 self._stream.thread_type = "AUTO"
+            reports = self._config.capture_clock == "auto" and self._container.format.name in RTP_FORMATS
+            self._camera_clock = CameraClock(self._address.name) if reports else None
         except BaseException:
             self._container.close()
             raise
@@ -99,6 +102,8 @@ class VideoSource:
         with closing(self._packets()) as packets:
             for packet in packets:
                 received_ns = time.monotonic_ns()
+                if packet is not None and self._camera_clock is not None:
+                    self._camera_clock.observe(packet)
                 for picture in self._decode(packet):
                     if origin is None:
                         origin = picture.pts
@@ -170,12 +175,7 @@ class VideoSource:
 
     def _frame(self, picture: av.VideoFrame, received_ns: int, origin: int) -> Frame:
         time_base = picture.time_base or self._stream.time_base or 1 / _FALLBACK_RATE
-        if self._live:
-            capture_ns = received_ns
-        elif picture.pts is not None:
-            capture_ns = round((picture.pts - origin) * time_base * 10**9)
-        else:
-            capture_ns = round(self._index / (self.info.frame_rate or _FALLBACK_RATE) * 10**9)
+        capture_ns, clock, uncertainty = self._capture_time(picture.pts, time_base, received_ns, origin)
         try:
             unpacked = self._unpacker.unpack(picture)
         except av.FFmpegError as exc:
@@ -187,7 +187,8 @@ class VideoSource:
             pts=picture.pts,
             time_base=time_base,
             capture_time_ns=capture_ns,
-            clock="host-monotonic" if self._live else "media",
+            clock=clock,
+            capture_uncertainty_ns=uncertainty,
             geometry=unpacked.geometry,
             planes=unpacked.planes,
             color_space=unpacked.color_space,
@@ -195,6 +196,20 @@ class VideoSource:
             rotation=unpacked.rotation,
             received_ns=received_ns,
         )
+
+    def _capture_time(
+        self, pts: int | None, time_base: Fraction, received_ns: int, origin: int
+    ) -> tuple[int, Clock, int | None]:
+        """When the next frame was taken, in nanoseconds, on which clock, and how far off that may be."""
+        if not self._live:
+            if pts is None:
+                return round(self._index / (self.info.frame_rate or _FALLBACK_RATE) * 10**9), "media", None
+            return round((pts - origin) * time_base * 10**9), "media", None
+        if self._camera_clock is not None:
+            camera_ns = self._camera_clock.capture_time_ns(pts, time_base, received_ns)
+            if camera_ns is not None:
+                return camera_ns, "camera-rtcp", uncertainty_ns(time_base)
+        return received_ns, "host-monotonic", None  # how long it was on its way is unknown
 
 
 def _open(address: Address, config: SourceConfig) -> av.container.InputContainer:

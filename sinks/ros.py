@@ -1,0 +1,168 @@
+"""ROS 2 messages made of frames, and their bytes as ROS 2 sends them (CDR, little-endian).
+
+The definitions are those of ROS 2 Humble; the types used here have not changed since. Axes: REP 103. Depth: REP 118,
+with the codes of REP 117.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.stores import ros2_humble as ros
+
+from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
+from stream.errors import SinkError
+from stream.frame import DepthFrame
+
+DISTRO = "humble"
+
+DepthEncoding = Literal["32FC1", "16UC1"]
+Message = (
+    ros.sensor_msgs__msg__Image
+    | ros.sensor_msgs__msg__CompressedImage
+    | ros.sensor_msgs__msg__CameraInfo
+    | ros.tf2_msgs__msg__TFMessage
+)
+
+_STORE = get_typestore(Stores.ROS2_HUMBLE)
+_END_OF_TIME_NS = 2**31 * 10**9  # builtin_interfaces/Time counts seconds in an int32
+
+
+def serialize(message: Message) -> bytes:
+    """``message`` as CDR. Arrays are copied as a whole."""
+    return bytes(_STORE.serialize_cdr(message, message.__msgtype__))
+
+
+def definition(message_type: str) -> str:
+    """The ``.msg`` text of a type, followed by those of all types in it: the schema encoding ``ros2msg``."""
+    return _STORE.generate_msgdef(message_type, ros_version=2)[0]
+
+
+class RosTime:
+    """Capture times as ROS time.
+
+    ``camera-rtcp`` is Unix time already. ``host-monotonic`` becomes Unix time by the distance between this machine's
+    two clocks at the moment this object is made; a later step of the system clock does not tear the recording apart.
+    ``media`` stays what it is, time since the start of the file: when a file was filmed is not known, and so the same
+    file gives the same stamps each time.
+    """
+
+    def __init__(self) -> None:
+        self._unix_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
+
+    def stamp_ns(self, frame: DepthFrame) -> int:
+        """When ``frame`` was taken, in nanoseconds.
+
+        Raises:
+            SinkError: a time before 0 or after January 2038, for which ROS has no number.
+        """
+        ns = frame.capture_time_ns
+        if frame.clock == "host-monotonic":
+            ns += self._unix_minus_monotonic_ns
+        if not 0 <= ns < _END_OF_TIME_NS:
+            raise SinkError(
+                f"frame {frame.index} was taken at {ns * 1e-9:.3f} s ({frame.clock}): ROS time goes from 0 to "
+                f"{_END_OF_TIME_NS // 10**9} s; check the clock of the camera"
+            )
+        return ns
+
+
+def header(stamp_ns: int, frame_id: str) -> ros.std_msgs__msg__Header:
+    """``stamp_ns`` as :class:`RosTime` gives it."""
+    sec, nanosec = divmod(stamp_ns, 10**9)
+    return ros.std_msgs__msg__Header(ros.builtin_interfaces__msg__Time(sec=sec, nanosec=nanosec), frame_id)
+
+
+def depth_image(
+    frame: DepthFrame, head: ros.std_msgs__msg__Header, encoding: DepthEncoding
+) -> ros.sensor_msgs__msg__Image:
+    """Depth along the optical axis.
+
+    ``32FC1``: metres, bit for bit those of ``frame``: NaN no estimate, +Inf beyond range. ``16UC1``: millimetres; 0 is
+    the only code that REP 118 has, so it stands for both, and for what is over 65.534 m. (Readers take any other value
+    for a distance: 65535 would be a wall at 65.5 m.)
+    """
+    if encoding == "32FC1":
+        return _image(frame.depth.astype("<f4", copy=False), head, encoding)
+    millimetres = to_millimetres(frame.depth)
+    millimetres[millimetres == BEYOND_RANGE] = NO_ESTIMATE
+    return _image(millimetres.astype("<u2", copy=False), head, encoding)
+
+
+def colour_image(frame: DepthFrame, head: ros.std_msgs__msg__Header) -> ros.sensor_msgs__msg__Image:
+    """The picture as it is, ``rgb8``.
+
+    Raises:
+        SinkError: the frame came without one.
+    """
+    return _image(_picture(frame), head, "rgb8")
+
+
+def jpeg_image(
+    frame: DepthFrame, head: ros.std_msgs__msg__Header, quality: int
+) -> ros.sensor_msgs__msg__CompressedImage:
+    """The picture as JPEG. ``format`` is worded as image_transport words it: it decodes to BGR, and was RGB.
+
+    Raises:
+        SinkError: the frame came without one.
+    """
+    bgr = cv2.cvtColor(_picture(frame), cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return ros.sensor_msgs__msg__CompressedImage(
+        header=head, format="rgb8; jpeg compressed bgr8", data=data.reshape(-1).view(np.uint8)
+    )
+
+
+def camera_info(frame: DepthFrame, head: ros.std_msgs__msg__Header) -> ros.sensor_msgs__msg__CameraInfo:
+    """The camera of ``frame``, for depth and picture alike. R is the identity and P is K: one camera, not turned."""
+    camera = frame.camera
+    whole = ros.sensor_msgs__msg__RegionOfInterest(x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+    return ros.sensor_msgs__msg__CameraInfo(
+        header=head,
+        height=camera.height,
+        width=camera.width,
+        distortion_model=camera.distortion_model,
+        d=np.array(camera.distortion, np.float64),
+        k=camera.matrix.ravel(),
+        r=np.eye(3).ravel(),
+        p=np.hstack([camera.matrix, np.zeros((3, 1))]).ravel(),
+        binning_x=0,
+        binning_y=0,
+        roi=whole,
+    )
+
+
+def optical_transform(head: ros.std_msgs__msg__Header, optical_frame: str) -> ros.tf2_msgs__msg__TFMessage:
+    """The optical frame (z forward, x right, y down) in that of ``head`` (x forward, y left, z up), REP 103."""
+    transform = ros.geometry_msgs__msg__Transform(
+        translation=ros.geometry_msgs__msg__Vector3(x=0.0, y=0.0, z=0.0),
+        rotation=ros.geometry_msgs__msg__Quaternion(x=-0.5, y=0.5, z=-0.5, w=0.5),
+    )
+    return ros.tf2_msgs__msg__TFMessage([ros.geometry_msgs__msg__TransformStamped(head, optical_frame, transform)])
+
+
+def _picture(frame: DepthFrame) -> npt.NDArray[np.uint8]:
+    if frame.image is None:
+        raise SinkError(f"a colour topic needs the source picture, and frame {frame.index} came without one")
+    return frame.image
+
+
+def _image(
+    pixels: npt.NDArray[np.generic], head: ros.std_msgs__msg__Header, encoding: str
+) -> ros.sensor_msgs__msg__Image:
+    height, width = pixels.shape[:2]
+    data = np.ascontiguousarray(pixels).reshape(-1).view(np.uint8)
+    return ros.sensor_msgs__msg__Image(
+        header=head,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=data.size // height,
+        data=data,
+    )

@@ -149,7 +149,9 @@ def run(
 
 @app.command(help_epilogue="")
 def keygen(folder: Path, names: Annotated[list[str], Parameter(consume_multiple=True)], /) -> int:
-    """Make keys for encrypted ZeroMQ: FOLDER/NAME.key, to be given away, and NAME.key_secret, to be kept.
+    """Make keys for encrypted ZeroMQ.
+
+    FOLDER/NAME.key is to be given away, FOLDER/NAME.key_secret to be kept.
 
     Parameters
     ----------

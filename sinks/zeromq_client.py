@@ -1,4 +1,4 @@
-"""Receive depth: one file that needs Python 3.11, pyzmq and numpy and nothing else, so that a robot can just copy it.
+"""Receive depth: one file that needs Python 3.10, pyzmq and numpy and nothing else, so that a robot can just copy it.
 
 ::
 
@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,9 @@ import zmq
 import zmq.asyncio
 from zmq.auth import load_certificate
 from zmq.utils.monitor import parse_monitor_message
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.11; robots may have 3.10
 
 SCHEMA = "depth-pro-stream/2"
 

@@ -59,7 +59,7 @@ class Backbone(StageConfig):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth(StageConfig):
-    """The paper's first stage: the whole network but the field-of-view branch, mean absolute error."""
+    """The paper's first stage: the whole network but the field-of-view branch, depth error alone."""
 
     steps: int = 2800
     batch: int = 2
@@ -70,7 +70,7 @@ class Depth(StageConfig):
 class Boundaries(StageConfig):
     """The paper's second stage: the derivative losses as well."""
 
-    steps: int = 1300
+    steps: int = 1000
     batch: int = 2
     learning_rate: float = 3e-4
 
@@ -79,7 +79,7 @@ class Boundaries(StageConfig):
 class Fov(StageConfig):
     """The last stage: the field-of-view branch, everything else frozen."""
 
-    steps: int = 1600
+    steps: int = 1200
     batch: int = 64
     learning_rate: float = 1e-3
 

@@ -21,14 +21,15 @@ def picture_scale(target_BHW: Tensor, floor: float = 0.02) -> Tensor:
     return target_BHW.mean(dim=(1, 2), keepdim=True).clamp_min(floor)
 
 
-def mean_absolute_error(C_BHW: Tensor, target_BHW: Tensor) -> Tensor:
-    """Mean of ``|C - target|``, each pixel weighted by ``1 / (target + half the picture's mean)``. A scalar.
+def mean_log_error(C_BHW: Tensor, target_BHW: Tensor) -> Tensor:
+    """Mean of ``|log(C + e) - log(target + e)|``, with ``e`` 5 % of the picture's mean. A scalar.
 
-    The paper's error has no weight: it sees billions of pixels, and far ones get their share. In a short training the
-    few near pixels would take it all, while depth is judged by ratios wherever it lies.
+    The paper's mean absolute error sees billions of pixels, and far ones get their share. In a short training the few
+    near pixels would take it all, while depth is judged by ratios wherever it lies; and where the network is unsure,
+    zero, which is infinitely far away, would cost no more than twice the truth.
     """
-    weight_BHW = 1 / (target_BHW + 0.5 * picture_scale(target_BHW))
-    return ((C_BHW - target_BHW).abs() * weight_BHW).mean()
+    offset_B11 = 0.05 * picture_scale(target_BHW)
+    return ((C_BHW + offset_B11) / (target_BHW + offset_B11)).log().abs().mean()
 
 
 def derivative_losses(C_BHW: Tensor, target_BHW: Tensor, *, scales: int = 6) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from model.network import DepthProNetwork
 from model.network.layers import tokens_to_map
 from model.training.batch import Batch
 from model.training.config import StageName
-from model.training.losses import derivative_losses, mean_absolute_error
+from model.training.losses import derivative_losses, mean_log_error
 
 Losses = dict[str, Tensor]
 LEAST_C = 4e-3  # what logarithms see of the sky: as if it were 250 focal lengths away
@@ -108,7 +108,7 @@ class Depth(Task):
         # The prediction is as large as the picture for patches of 16 pixels, and larger for smaller ones.
         target_BHH = interpolate(batch.target_BSS[:, None], size=C_BHH.shape[1:], mode="nearest-exact").squeeze(1)
         C_BHH = C_BHH.float()
-        losses = {"MAE": mean_absolute_error(C_BHH, target_BHH)}
+        losses = {"depth": mean_log_error(C_BHH, target_BHH)}
         if self._derivatives:
             losses |= derivative_losses(C_BHH, target_BHH)
         return losses

@@ -30,9 +30,9 @@ class SourceConfig:
     """tcp loses nothing; udp trades torn pictures for a little latency."""
 
     capture_clock: Literal["auto", "host"] = "auto"
-    """auto: a network camera's own clock from its first RTCP report on, else ours at reception. host: always ours.
-    Only the camera knows when a picture was taken, so that is the default; each frame names its clock. Choose host
-    where one clock for the whole run matters more, or the camera's is badly set."""
+    """auto: a network camera's own from its first RTCP report on, else ours at reception. host: always ours."""
+    # Only the camera knows when a picture was taken, so that is the default; each frame names its clock. Host is for
+    # where one clock for the whole run matters more, or the camera's is badly set.
 
     image_rate: float = 25.0
     """Pictures per second that a folder of images stands for."""

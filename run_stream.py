@@ -147,27 +147,6 @@ def run(
     return status
 
 
-@app.command(help_epilogue="")
-def keygen(folder: Path, names: Annotated[list[str], Parameter(consume_multiple=True)], /) -> int:
-    """Make keys for encrypted ZeroMQ.
-
-    FOLDER/NAME.key is to be given away, FOLDER/NAME.key_secret to be kept.
-
-    Parameters
-    ----------
-    folder
-        Where they are written.
-    names
-        One pair of keys for each: the publisher's, and one for every subscriber.
-    """
-    from sinks.zeromq_curve import make_keys
-
-    for name in names:
-        public, secret = make_keys(folder, name)
-        print(f"{public}: give it to the other side\n{secret}: keep it to yourself")
-    return DONE
-
-
 def _default_sink(source: str, info: SourceInfo) -> str:
     """Where depth goes when nothing is said: to a video named after the file, or onto ZeroMQ from a camera."""
     if info.live:

@@ -68,7 +68,7 @@ def _mcap(uri: SinkUri, overwrite: bool) -> Sink:
         from sinks.rosbag import McapOptions, McapSink
     except ModuleNotFoundError as exc:
         raise ConfigError(
-            f"{uri.text} needs the Python package {exc.name}, which is not installed: pip install '.[mcap]'"
+            f"{uri.text} needs the Python packages mcap and rosbags (no {exc.name} here): pip install '.[mcap]'"
         ) from exc
     if not uri.target:
         raise ConfigError(f"{uri.text!r} names no file; write for example walk.mcap")

@@ -117,7 +117,7 @@ class McapSink:
         self._overwrite = overwrite
         self._time: ros.RosTime | None = None
         self._bag: Bag | None = None
-        self._failed = False
+        self._failed = self._closed = False
 
     @property
     def name(self) -> str:
@@ -134,8 +134,9 @@ class McapSink:
             SinkError: the file cannot be written, the frame lacks its picture or has a time that ROS cannot express, or
                 an earlier frame failed.
         """
-        if self._failed:
-            raise SinkError(f"cannot write {self._path}: an earlier frame failed")
+        if self._failed or self._closed:
+            why = "an earlier frame failed" if self._failed else "it is finished"
+            raise SinkError(f"cannot write {self._path}: {why}")
         try:
             with _as_sink_error(self._path):
                 self._time = self._time or ros.RosTime()
@@ -156,6 +157,7 @@ class McapSink:
         Raises:
             SinkError: the end of the file cannot be written, and no error was raised before.
         """
+        self._closed = True
         bag, self._bag = self._bag, None
         if bag is None:
             return

@@ -18,7 +18,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from sinks.record import to_json
-from sinks.zeromq_curve import DOMAIN, AllowList, Gate, load_public, load_secret
+from sinks.zeromq_curve import DOMAIN, QUIET_S, AllowList, Gate, load_public, load_secret
 from sinks.zeromq_endpoint import as_sink_error, check
 from sinks.zeromq_message import Buffer, MessageOptions, MessageWriter, pack
 from sinks.zeromq_status import PublisherStatus
@@ -56,9 +56,9 @@ class ZmqOptions(MessageOptions):
     hwm: int = 4
     connect: bool = False
     conflate: bool = False
-    curve: str = ""
-    clients: str = ""
-    server: str = ""
+    curve: str | None = None
+    clients: str | None = None
+    server: str | None = None
     insecure: bool = False
 
     def __post_init__(self) -> None:
@@ -69,6 +69,9 @@ class ZmqOptions(MessageOptions):
             raise ConfigError(
                 "conflate=1 drops frames, which a work queue (pattern=push) must not; leave out one of them"
             )
+        for name in ("curve", "clients", "server"):
+            if getattr(self, name) == "":  # an unset variable of a shell must not switch encryption off
+                raise ConfigError(f"{name}= is empty; name a file, or leave it out")
         needed, useless = ("server", "clients") if self.connect else ("clients", "server")
         if self.curve and not getattr(self, needed):
             whose = (
@@ -112,7 +115,7 @@ class ZmqSink:
         clients = AllowList(Path(self._options.clients)) if self._options.clients else None
         self._sequence = 0
         self._refused = 0  # handshakes that failed before anybody could be asked for a key
-        self._complained = False
+        self._complained_at = -QUIET_S
         # ZeroMQ's sockets may be used by several threads one after the other, with a fence between: this lock.
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -141,9 +144,6 @@ class ZmqSink:
         Raises:
             SinkError: ZeroMQ refuses it.
         """
-        with self._lock:
-            self._status.count(frame)
-            retried = self._status.retried
         parts = self._messages.parts(
             frame,
             type="depth",
@@ -153,14 +153,15 @@ class ZmqSink:
             inferred_ns=frame.inferred_ns,
             published_ns=time.monotonic_ns(),
             published_unix_ns=time.time_ns(),
-            retried_frames=retried,
+            retried_frames=self._status.retried + frame.retried,
         )
         with as_sink_error(self.endpoint):
             if self._options.pattern == "push":
                 self._wait_for_worker()
             with self._lock:
                 self._send(parts)
-        self._sequence += 1
+                self._status.count(frame)
+                self._sequence += 1
 
     def close(self) -> None:
         """Send what is waiting, for a second at most, and release the endpoint."""
@@ -280,11 +281,14 @@ class ZmqSink:
             if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 continue  # somebody whom the allow-list has refused and counted
             self._refused += 1
-            if not self._complained:
-                self._complained = True
-                expected = "encrypted ones are let in" if self._keys else "this publisher does not encrypt"
+            now = time.monotonic()
+            if now - self._complained_at >= QUIET_S:
+                self._complained_at = now
+                language = "speak CURVE with this publisher's key" if self._keys else "do not encrypt"
                 _log.warning(
-                    "%s: a connection failed: only %s, by ZeroMQ's protocol; the status counts further ones",
+                    "%s: a connection failed, %d so far; this is for ZeroMQ sockets of type %s that %s",
                     self.name,
-                    expected,
+                    self._refused,
+                    "SUB" if self._options.pattern == "pub" else "PULL",
+                    language,
                 )

@@ -18,22 +18,26 @@ here. The messages are defined in docs/protocol.md. Depth packed by ``compress=z
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import math
+import os
 import struct
+import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import zmq
-import zmq.asyncio
 from zmq.auth import load_certificate
 from zmq.utils.monitor import parse_monitor_message
 
@@ -44,6 +48,7 @@ SCHEMA = "depth-pro-stream/2"
 
 _PREAMBLE = struct.Struct("<4sIQQ")  # of messages in a single part
 _RETRY_S = 1.0  # between two attempts of somebody who was refused
+_POLL_MS = 50  # how long close() may take
 _DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}
 
 
@@ -65,7 +70,7 @@ class DepthMessage:
             compressed, in the memory it was received in, without a copy.
         image: ``bytes`` of a JPEG, ``uint8 [H, W, 3]`` RGB, or ``None``, as the header's ``image`` says.
         lost: messages that were sent between the one before and this one, and never arrived.
-        skipped: messages that arrived and were passed over by ``latest``.
+        skipped: messages that arrived and were passed over: by ``latest``, or because nobody asked for them in time.
         restarted: the publisher is another one than that of the frame before: frame numbers and times begin anew.
     """
 
@@ -130,160 +135,25 @@ class Keys:
     server: str | Path
 
 
-class _Subscription:
-    """The state of one subscription: what has been received, what is missing. Knows no sockets."""
-
-    def __init__(self, camera: str) -> None:
-        self.camera = camera
-        self.status: dict[str, Any] | None = None
-        self.status_at = -math.inf
-        self._last: tuple[str, int] | None = None  # session and sequence of the last frame
-
-    def take(self, parts: list[Any]) -> DepthMessage | None:
-        """A frame of the parts of a message, ``None`` if it was a status.
-
-        Raises:
-            ProtocolError: it is neither.
-        """
-        try:
-            return self._take(parts)
-        except (KeyError, TypeError, ValueError) as exc:
-            if isinstance(exc, ProtocolError):
-                raise
-            raise ProtocolError(f"a message came that cannot be understood: {exc!r}") from exc
-
-    def _take(self, parts: list[Any]) -> DepthMessage | None:
-        topic, *rest = unpack(parts[0]) if len(parts) == 1 else parts
-        header = _header(rest[0]) if rest else {}
-        if header.get("schema") != SCHEMA:
-            raise ProtocolError(f"a message of {header.get('schema')!r} came, and this client speaks {SCHEMA}")
-        if header["type"] == "status":
-            self.status, self.status_at = header, time.monotonic()
-            return None
-        if len(rest) < 2:
-            raise ProtocolError(f"a message on {bytes(topic)!r} came without depth")
-        session, sequence = header["session"], header["sequence"]
-        lost, restarted = 0, False
-        if self._last is not None:
-            restarted = self._last[0] != session
-            lost = max(sequence - self._last[1] - 1, 0) if not restarted else 0
-        self._last = (session, sequence)
-        values = _depth(header, rest[1])
-        image = _image(header, rest[2]) if len(rest) > 2 else None
-        return DepthMessage(header=header, values=values, image=image, lost=lost, restarted=restarted)
-
-
-class _Connection:
-    """A socket with its monitor, set up so that it can neither wait for ever nor hold more than a few messages."""
-
-    def __init__(
-        self,
-        context: zmq.Context[Any],
-        url: str,
-        *,
-        camera: str,
-        keys: Keys | None,
-        conflate: bool,
-        pattern: str,
-        bind: bool,
-        hwm: int,
-    ) -> None:
-        self.url = url
-        self._bind = bind
-        self._facts = "nobody answers there yet"
-        self._retry_at = math.inf
-        self.socket = context.socket(zmq.SUB if pattern == "sub" else zmq.PULL)
-        self.monitor = self.socket.get_monitor_socket()
-        try:
-            self.socket.linger = 0
-            self.socket.rcvhwm = hwm
-            self.socket.set(zmq.CONFLATE, int(conflate))
-            self.socket.set(zmq.HEARTBEAT_IVL, 2_000)  # a publisher whose machine has lost its power is let go
-            self.socket.set(zmq.HEARTBEAT_TIMEOUT, 6_000)
-            self.socket.set(zmq.RECONNECT_IVL, 100)
-            self.socket.set(zmq.RECONNECT_IVL_MAX, 2_000)
-            if "[" in url:
-                self.socket.set(zmq.IPV6, 1)
-            if keys is not None:
-                self.socket.curve_publickey, self.socket.curve_secretkey = _secret(keys.secret)
-                self.socket.curve_serverkey = load_certificate(keys.server)[0]
-            if pattern == "sub":
-                for kind in ("depth",) if conflate else ("depth", "status"):
-                    self.socket.subscribe(f"{kind}/{camera}/" if camera else f"{kind}/")
-            (self.socket.bind if bind else self.socket.connect)(url)
-        except BaseException:
-            self.close()
-            raise
-
-    def watch(self) -> None:
-        """Read what the monitor tells, and knock again where ZeroMQ has given up."""
-        while self.monitor.poll(0):
-            self._note(parse_monitor_message(self.monitor.recv_multipart())["event"])
-        if time.monotonic() >= self._retry_at:
-            self._retry_at = math.inf
-            with suppress(zmq.ZMQError):  # it is gone already
-                self.socket.disconnect(self.url)
-            self.socket.connect(self.url)
-
-    def _note(self, event: int) -> None:
-        if event in _FINAL and not self._bind:
-            # Keys are put on lists, and publishers started again with the right options: a robot should not have to be.
-            self._retry_at = time.monotonic() + _RETRY_S
-        if event == zmq.EVENT_DISCONNECTED and self._facts != _FACTS[zmq.EVENT_HANDSHAKE_SUCCEEDED]:
-            return  # it follows a failed handshake too, and that says more
-        self._facts = _FACTS.get(event, self._facts)
-
-    def explain(self, timeout: float, subscription: _Subscription) -> DepthTimeout:
-        """Why there was no frame for ``timeout`` seconds."""
-        reason = self._facts
-        status, since = subscription.status, time.monotonic() - subscription.status_at
-        if status is not None and status["state"] == "ended":
-            reason = "the publisher has ended"
-        elif status is not None and since < 3:
-            reason = f"the publisher lives, and its camera is {status['state']}"
-        elif status is not None:
-            reason = f"the publisher has been silent for {since:.0f} s"
-        return DepthTimeout(
-            f"no frame of camera {subscription.camera or '*'!r} on {self.url} in {timeout:g} s: {reason}"
-        )
-
-    def close(self) -> None:
-        self.socket.disable_monitor()
-        self.monitor.close(linger=0)
-        self.socket.close(linger=0)
-
-
-_FACTS: dict[int, str] = {
-    zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected, and nothing comes; is it the right camera?",
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the publisher refuses this key; have its .key file put on the allow-list",
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no common language: one side encrypts and the other does not, or the "
-    "publisher's key is another one",
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the other side hung up: it may want encryption, or refuse this key",
-    zmq.EVENT_DISCONNECTED: "the connection was lost and has not come back",
-}
-
-
-_FINAL = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)  # after them ZeroMQ does not reconnect
-
-
 class DepthSubscriber:
     """Receives the frames of one camera. An iterator and a context manager, also asynchronous; used by one thread.
 
+    A thread of its own takes messages as they come. Those not yet asked for wait, ``hwm`` at most: then the oldest is
+    skipped, so that whoever is slow still sees what is new. (A worker of a queue skips none: the publisher waits.)
+
     Args:
         url: where the publisher is: ``tcp://host:port`` or ``ipc:///path``.
-        camera: its name; empty for all cameras of that publisher.
-        timeout: seconds that iteration waits for a frame.
+        camera: its name; empty for all cameras of that publisher. With ``pattern="pull"`` all come in any case.
+        timeout: seconds that a wait lasts at most; ``math.inf`` is for ever.
         keys: for an encrypted publisher.
-        conflate: the publisher runs with ``conflate=1``; only the newest message waits here.
+        conflate: the publisher runs with ``conflate=1``.
         pattern: ``sub``, or ``pull`` for a publisher that runs with ``pattern=push``.
-        bind: wait here for a publisher that runs with ``connect=1``.
-        hwm: frames that may wait here; when they are full, the publisher drops those that follow.
+        bind: wait here for a publisher that runs with ``connect=1``; not with ``keys``.
+        hwm: messages that may wait here.
 
     Raises:
-        zmq.ZMQError: ``url`` is no address, or cannot be bound.
-        OSError, ValueError: the files of ``keys`` cannot be used.
-
-    ``status`` is the last status message, ``None`` before the first.
+        ValueError: an argument that cannot be, or a file of ``keys`` that holds none.
+        OSError: a file of ``keys`` cannot be read, or ``url`` cannot be bound.
     """
 
     def __init__(
@@ -294,26 +164,40 @@ class DepthSubscriber:
         timeout: float = 10.0,
         keys: Keys | None = None,
         conflate: bool = False,
-        pattern: str = "sub",
+        pattern: Literal["sub", "pull"] = "sub",
         bind: bool = False,
         hwm: int = 4,
     ) -> None:
-        self._timeout = timeout
+        if pattern not in ("sub", "pull"):
+            raise ValueError(f"pattern is sub, or pull for a publisher with pattern=push, not {pattern!r}")
+        if bind and keys is not None:
+            raise ValueError("bind=True does not encrypt: let the publisher be bound, or put a proxy between")
+        if "/" in camera or hwm < 1:
+            raise ValueError(f"camera is a name without slashes and hwm at least 1, not {camera!r} and {hwm}")
+        self._timeout = _seconds(timeout)
+        self._skips = pattern == "sub"
         self._subscription = _Subscription(camera)
-        self._context: zmq.Context[Any] = zmq.Context()
-        try:
-            self._connection = _Connection(
-                self._context, url, camera=camera, keys=keys, conflate=conflate, pattern=pattern, bind=bind, hwm=hwm
-            )
-        except BaseException:
-            self._context.term()
-            raise
-        self._poller = zmq.Poller()
-        self._poller.register(self._connection.socket, zmq.POLLIN)
-        self._poller.register(self._connection.monitor, zmq.POLLIN)
+        self._waiting: deque[_Waiting] = deque()
+        self._hwm = hwm
+        self._changed = threading.Condition()
+        self._wakers: list[Callable[[], object]] = []  # of asyncio's waits
+        self._closed = False
+        # With conflation ZeroMQ keeps one message in this direction too, and so the last of several subscriptions.
+        kinds = () if pattern == "pull" else ("depth",) if conflate else ("depth", "status")
+        self._connection = _Connection(
+            url.removeprefix("zmq+"),
+            topics=[f"{kind}/{camera}{'/' * bool(camera)}" for kind in kinds],
+            keys=keys,
+            conflate=conflate,
+            bind=bind,
+            hwm=hwm,
+        )
+        self._thread = threading.Thread(target=self._receive_all, name=f"receives {url}", daemon=True)
+        self._thread.start()
 
     @property
     def status(self) -> dict[str, Any] | None:
+        """The last status message, ``None`` before the first."""
         return self._subscription.status
 
     def receive(self, timeout: float | None = None) -> DepthMessage:
@@ -325,29 +209,22 @@ class DepthSubscriber:
         Raises:
             DepthTimeout: none came.
             ProtocolError: something else came.
+            ImportError: depth is compressed, and the package for it is missing.
+            ValueError: this subscriber is closed.
         """
-        waits = self._waits(timeout)
-        while (frame := self._take_waiting()) is None:
-            self._poller.poll(next(waits))
-        return frame
-
-    async def receive_async(self, timeout: float | None = None) -> DepthMessage:
-        """:meth:`receive` for asyncio."""
-        poller = zmq.asyncio.Poller()
-        poller.register(self._connection.socket, zmq.POLLIN)
-        poller.register(self._connection.monitor, zmq.POLLIN)
-        waits = self._waits(timeout)
-        while (frame := self._take_waiting()) is None:
-            await poller.poll(next(waits))
-        return frame
+        return self._wait(timeout, self._oldest)
 
     def latest(self, timeout: float | None = None) -> DepthMessage:
         """The newest frame that has arrived, or else the next one. Older ones are skipped. Raises as ``receive``."""
-        return self._newest(self.receive(timeout))
+        return self._wait(timeout, self._newest)
+
+    async def receive_async(self, timeout: float | None = None) -> DepthMessage:
+        """:meth:`receive` for asyncio."""
+        return await self._wait_async(timeout, self._oldest)
 
     async def latest_async(self, timeout: float | None = None) -> DepthMessage:
         """:meth:`latest` for asyncio."""
-        return self._newest(await self.receive_async(timeout))
+        return await self._wait_async(timeout, self._newest)
 
     def __iter__(self) -> Iterator[DepthMessage]:
         """Frames without end. Raises as ``receive``; it may be iterated again after an error."""
@@ -360,9 +237,10 @@ class DepthSubscriber:
 
     def close(self) -> None:
         """Hang up. May be called again."""
-        if not self._context.closed:
-            self._connection.close()
-            self._context.term()
+        with self._changed:
+            self._closed = True
+            self._wake()
+        self._thread.join()
 
     def __enter__(self) -> Self:
         return self
@@ -380,36 +258,295 @@ class DepthSubscriber:
     ) -> None:
         self.close()
 
-    def _waits(self, timeout: float | None) -> Iterator[int]:
-        """Milliseconds that may still be waited, again and again until there are none."""
-        limit = self._timeout if timeout is None else timeout
+    # Who asks ---------------------------------------------------------------------------------------------------------
+
+    def _wait(self, timeout: float | None, take: Callable[[], _Waiting | None]) -> DepthMessage:
+        limit = self._timeout if timeout is None else _seconds(timeout)
         until = time.monotonic() + limit
-        while (left := until - time.monotonic()) > 0:
-            yield math.ceil(min(left, _RETRY_S) * 1000)
-        raise self._connection.explain(limit, self._subscription)
+        with self._changed:
+            while (found := take()) is None:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise self._connection.explain(limit, self._subscription)
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+        return found.open()
 
-    def _newest(self, frame: DepthMessage) -> DepthMessage:
-        """The last of ``frame`` and those that wait behind it, with what was missed on the way."""
-        while (newer := self._take_waiting()) is not None:
-            frame = replace(
-                newer,
-                lost=frame.lost + newer.lost,
-                skipped=frame.skipped + 1,
-                restarted=frame.restarted or newer.restarted,
-            )
-        return frame
-
-    def _take_waiting(self) -> DepthMessage | None:
-        """The next frame that is already here."""
-        self._connection.watch()
+    async def _wait_async(self, timeout: float | None, take: Callable[[], _Waiting | None]) -> DepthMessage:
+        limit = self._timeout if timeout is None else _seconds(timeout)
+        until = time.monotonic() + limit
+        loop = asyncio.get_running_loop()
         while True:
+            changed = asyncio.Event()
+            with self._changed:
+                if (found := take()) is not None:
+                    break
+                self._wakers.append(lambda: loop.call_soon_threadsafe(changed.set))  # noqa: B023 (called before the next)
+            left = until - time.monotonic()
             try:
-                parts = self._connection.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return None
-            frame = self._subscription.take(parts)
-            if frame is not None:
-                return frame
+                await asyncio.wait_for(changed.wait(), None if math.isinf(left) else max(left, 0))
+            except asyncio.TimeoutError:  # noqa: UP041 (Python 3.10's is another one)
+                raise self._connection.explain(limit, self._subscription) from None
+        return found.open()
+
+    def _oldest(self) -> _Waiting | None:
+        self._check_open()
+        found = self._waiting.popleft() if self._waiting else None
+        self._changed.notify_all()  # there is room
+        return found
+
+    def _newest(self) -> _Waiting | None:
+        while len(self._waiting) > 1:
+            self._skip_oldest()
+        return self._oldest()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError("this subscriber is closed; make a new one")
+
+    def _skip_oldest(self) -> None:
+        old = self._waiting.popleft()
+        self._waiting[0].follow(old)
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        for waker in self._wakers:
+            with suppress(RuntimeError):  # its event loop is closed
+                waker()
+        self._wakers.clear()
+
+    # The thread -------------------------------------------------------------------------------------------------------
+
+    def _receive_all(self) -> None:
+        try:
+            while not self._closed:
+                if self._skips or self._has_room():
+                    parts = self._connection.receive()
+                    if parts is not None:
+                        self._put(self._subscription.take(parts))
+        finally:
+            self._connection.close()
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._hwm, _POLL_MS / 1000)
+
+    def _put(self, message: _Waiting | None) -> None:
+        if message is None:
+            return
+        with self._changed:
+            self._waiting.append(message)
+            if self._skips and len(self._waiting) > self._hwm:
+                self._skip_oldest()
+            self._wake()
+
+
+@dataclass(kw_only=True)
+class _Waiting:
+    """A message that waits to be asked for, or the error that took its place."""
+
+    header: dict[str, Any]
+    parts: list[Any]
+    lost: int = 0
+    skipped: int = 0
+    restarted: bool = False
+    error: Exception | None = None
+
+    def follow(self, skipped: _Waiting) -> None:
+        """Take over what was missed up to the one before, which is skipped."""
+        self.lost += skipped.lost
+        self.skipped += skipped.skipped + 1
+        self.restarted |= skipped.restarted
+
+    def open(self) -> DepthMessage:
+        """The frame, read only now: one that is skipped need not be decompressed."""
+        if self.error is not None:
+            raise self.error
+        try:
+            values = _depth(self.header, self.parts[0])
+            image = _image(self.header, self.parts[1]) if len(self.parts) > 1 else None
+        except (ProtocolError, ImportError):
+            raise
+        except Exception as exc:
+            raise ProtocolError(f"a message came that cannot be read: {exc}") from exc
+        return DepthMessage(
+            header=self.header,
+            values=values,
+            image=image,
+            lost=self.lost,
+            skipped=self.skipped,
+            restarted=self.restarted,
+        )
+
+
+class _Subscription:
+    """What has been received, and what is missing. Knows no sockets."""
+
+    def __init__(self, camera: str) -> None:
+        self.camera = camera
+        self.status: dict[str, Any] | None = None
+        self.status_at = -math.inf
+        self._last: tuple[str, int] | None = None  # session and sequence of the last frame
+
+    def take(self, parts: list[Any]) -> _Waiting | None:
+        """A frame of the parts of a message, ``None`` if it was a status."""
+        try:
+            return self._take(parts)
+        except ProtocolError as exc:
+            return _Waiting(header={}, parts=[], error=exc)
+        except Exception as exc:  # noqa: BLE001 (whatever a stranger sends, the camera's next frame is received)
+            return _Waiting(header={}, parts=[], error=ProtocolError(f"a message came that cannot be read: {exc!r}"))
+
+    def _take(self, parts: list[Any]) -> _Waiting | None:
+        topic, *rest = unpack(parts[0]) if len(parts) == 1 else parts
+        header = json.loads(bytes(rest[0])) if rest else {}
+        if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+            version = header.get("schema") if isinstance(header, dict) else None
+            raise ProtocolError(f"a message of {version!r} came, and this client speaks {SCHEMA}")
+        if header["type"] == "status":
+            self.status, self.status_at = {**header, "state": str(header["state"])}, time.monotonic()
+            return None
+        if len(rest) < 2:
+            raise ProtocolError(f"a message on {bytes(topic)!r} came without depth")
+        session, sequence = str(header["session"]), int(header["sequence"])
+        lost, restarted = 0, False
+        if self._last is not None:
+            restarted = self._last[0] != session
+            lost = max(sequence - self._last[1] - 1, 0) if not restarted else 0
+        self._last = (session, sequence)
+        return _Waiting(header=header, parts=rest[1:], lost=lost, restarted=restarted)
+
+
+class _Connection:
+    """A socket with its monitor. Made by one thread and then used by another."""
+
+    def __init__(self, url: str, *, topics: list[str], keys: Keys | None, conflate: bool, bind: bool, hwm: int) -> None:
+        self._url = url
+        self._bind = bind
+        self._facts = "nobody is bound there yet" if not bind else "nobody has connected yet"
+        self._retry_at = math.inf
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB if topics else zmq.PULL)
+        self._monitor = self._socket.get_monitor_socket()
+        try:
+            self._socket.linger = 0
+            self._socket.rcvhwm = hwm
+            self._socket.set(zmq.CONFLATE, int(conflate))
+            self._socket.set(zmq.HEARTBEAT_IVL, 2_000)  # a publisher whose machine has lost its power is let go
+            self._socket.set(zmq.HEARTBEAT_TIMEOUT, 6_000)
+            self._socket.set(zmq.RECONNECT_IVL, 100)
+            self._socket.set(zmq.RECONNECT_IVL_MAX, 2_000)
+            self._socket.set(zmq.IPV6, int("[" in url))
+            if keys is not None:
+                self._socket.curve_publickey, self._socket.curve_secretkey = _secret_keys(keys.secret)
+                self._socket.curve_serverkey = _public_key(keys.server)
+            for topic in topics:
+                self._socket.subscribe(topic)
+            try:
+                (self._socket.bind if bind else self._socket.connect)(url)
+            except zmq.ZMQError as exc:
+                if bind and exc.errno not in (errno.EINVAL, errno.EPROTONOSUPPORT):
+                    raise OSError(exc.errno, f"cannot be bound: {os.strerror(exc.errno or 0)}", url) from exc
+                raise ValueError(f"{url!r} is no address such as tcp://127.0.0.1:5555 or ipc:///tmp/depth") from exc
+            self.url = self._socket.get_string(zmq.LAST_ENDPOINT)
+        except BaseException:
+            self.close()
+            raise
+
+    def receive(self) -> list[Any] | None:
+        """The parts of a message, ``None`` if none came within a moment."""
+        while self._monitor.poll(0):
+            self._note(parse_monitor_message(self._monitor.recv_multipart())["event"])
+        if time.monotonic() >= self._retry_at:
+            self._retry_at = math.inf
+            with suppress(zmq.ZMQError):  # it is gone already
+                self._socket.disconnect(self._url)
+            self._socket.connect(self._url)
+        if not self._socket.poll(_POLL_MS):
+            return None
+        parts: list[Any] = self._socket.recv_multipart(copy=False)
+        return parts
+
+    def _note(self, event: int) -> None:
+        """Remember what the monitor told, for the message of a timeout."""
+        if event in _FINAL and not self._bind:
+            # Keys are put on lists, and publishers started again with the right options: a robot should not have to be.
+            self._retry_at = time.monotonic() + _RETRY_S
+        if event == zmq.EVENT_DISCONNECTED and self._facts != _FACTS[zmq.EVENT_HANDSHAKE_SUCCEEDED]:
+            return  # it follows a failed handshake too, and that says more
+        if event == zmq.EVENT_CONNECTED and self._facts in _REFUSED:
+            return  # the next attempt of somebody who was refused
+        self._facts = _FACTS.get(event, self._facts)
+
+    def explain(self, timeout: float, subscription: _Subscription) -> DepthTimeout:
+        """Why there was no frame for ``timeout`` seconds."""
+        reason = self._facts
+        status, since = subscription.status, time.monotonic() - subscription.status_at
+        if status is not None and status["state"] == "ended":
+            reason = "the publisher has ended"
+        elif status is not None and since < 3:
+            reason = f"the publisher lives, and its camera is {status['state']}"
+        elif status is not None:
+            reason = f"the publisher has been silent for {since:.0f} s"
+        return DepthTimeout(
+            f"no frame of camera {subscription.camera or '*'!r} on {self.url} in {timeout:g} s: {reason}"
+        )
+
+    def close(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+        self._context.term()
+
+
+_FACTS: dict[int, str] = {
+    zmq.EVENT_CONNECTED: "somebody is there and does not speak; if it publishes with pattern=push, use pattern='pull', "
+    "and the other way round",
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected, and nothing comes; is it the right camera, and conflate the same on "
+    "both sides?",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the publisher refuses this key; have its .key file put on the allow-list",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no common language: one side encrypts and the other does not, or the "
+    "publisher's key is another one than keys.server",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the other side hung up: it may want encryption, refuse this key, or have "
+    "another key than keys.server",
+    zmq.EVENT_DISCONNECTED: "the connection was lost and has not come back",
+}
+_FINAL = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)  # after them ZeroMQ does not reconnect
+_REFUSED = [_FACTS[event] for event in (*_FINAL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)]
+
+
+def _seconds(timeout: float) -> float:
+    if not isinstance(timeout, int | float) or not timeout >= 0:
+        raise ValueError(f"timeout takes seconds from 0 on, or math.inf, not {timeout!r}")
+    return float(timeout)
+
+
+def _secret_keys(path: str | Path) -> tuple[bytes, bytes]:
+    """Public and secret key of a certificate."""
+    public, secret = _certificate(path)
+    if secret is None:
+        raise ValueError(f"{path} holds no secret key; keys.secret is the file that ends in .key_secret")
+    if zmq.curve_public(secret) != public:
+        raise ValueError(f"{path} is damaged: its two keys do not belong together")
+    return public, secret
+
+
+def _public_key(path: str | Path) -> bytes:
+    public, secret = _certificate(path)
+    if secret is not None:
+        raise ValueError(f"{path} holds the publisher's secret, which it must keep; keys.server is the file NAME.key")
+    return public
+
+
+def _certificate(path: str | Path) -> tuple[bytes, bytes | None]:
+    file = Path(path).expanduser()
+    file.open("rb").close()  # pyzmq does not tell what cannot be read
+    try:
+        public, secret = load_certificate(file)
+    except ValueError as exc:
+        raise ValueError(f"{path} is no ZeroMQ certificate; make one with: python -m sinks.keygen") from exc
+    if len(public) != 40 or (secret is not None and len(secret) != 40):
+        raise ValueError(f"{path} is damaged: a key has 40 characters")
+    return public, secret
 
 
 # Messages -------------------------------------------------------------------------------------------------------------
@@ -439,44 +576,42 @@ def unpack(part: Any) -> list[Any]:
     return parts if lengths[2] else parts[:3]
 
 
-def _header(part: Any) -> dict[str, Any]:
-    try:
-        header = json.loads(bytes(part))
-    except ValueError as exc:
-        raise ProtocolError("a message came whose header is not JSON") from exc
-    if not isinstance(header, dict):
-        raise ProtocolError("a message came whose header is no object")
-    return header
-
-
 def _depth(header: dict[str, Any], part: Any) -> npt.NDArray[Any]:
     """``[H, W]`` as it was sent, in the memory it was received in unless it was compressed."""
-    shape = (header["height"], header["width"])
+    shape = (int(header["height"]), int(header["width"]))
     dtype = _DTYPES[header["encoding"]]
-    size = math.prod(shape) * dtype.itemsize
-    data = part
-    if header["compression"] == "zstd":
-        import zstandard
-
-        data = zstandard.ZstdDecompressor().decompress(part, max_output_size=size)
-    elif header["compression"] == "png":
-        import cv2
-
-        picture = cv2.imdecode(np.frombuffer(part, np.uint8), cv2.IMREAD_UNCHANGED)
-        data = b"" if picture is None else picture.data
+    size, compression = math.prod(shape) * dtype.itemsize, header["compression"]
+    if min(shape) < 1 or compression not in _COMPRESSIONS:
+        raise ProtocolError(f"a message came with depth of {shape} pixels, compressed by {compression!r}")
+    try:
+        data = _COMPRESSIONS[compression](part, size)
+    except ImportError as exc:
+        package = {"zstd": "zstandard", "png": "opencv-python"}[compression]
+        raise ImportError(
+            f"depth comes compressed by {compression}, which takes a package: pip install {package}"
+        ) from exc
     if memoryview(data).nbytes != size:
         raise ProtocolError("a message came whose depth is not as large as its header says")
     return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _zstd(part: Any, size: int) -> Any:
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompress(part, max_output_size=size)
+
+
+def _png(part: Any, _size: int) -> Any:
+    import cv2
+
+    picture = cv2.imdecode(np.frombuffer(part, np.uint8), cv2.IMREAD_UNCHANGED)
+    return b"" if picture is None else picture.data
+
+
+_COMPRESSIONS: dict[str, Callable[[Any, int], Any]] = {"none": lambda part, _: part, "zstd": _zstd, "png": _png}
 
 
 def _image(header: dict[str, Any], part: Any) -> bytes | npt.NDArray[np.uint8]:
     if header["image"]["encoding"] == "jpeg":
         return bytes(part)
     return np.frombuffer(part, np.uint8).reshape(header["height"], header["width"], 3)
-
-
-def _secret(path: str | Path) -> tuple[bytes, bytes]:
-    public, secret = load_certificate(path)
-    if secret is None:
-        raise ValueError(f"{path} holds no secret key; give the file that ends in .key_secret")
-    return public, secret

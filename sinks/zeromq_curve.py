@@ -26,7 +26,7 @@ DOMAIN = "depth"
 """Name under which ZeroMQ asks about connections (RFC 27)."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}")
-_QUIET_S = 60.0  # ZeroMQ tries again several times a second; once a minute is enough to read
+QUIET_S = 60.0  # ZeroMQ tries again several times a second; once a minute is enough to read
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +73,7 @@ def load_secret(path: Path) -> tuple[bytes, bytes]:
     public, secret = _load(path)
     if secret is None:
         raise ConfigError(f"{path} holds no secret key; give the file that ends in .key_secret")
-    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if os.name == "posix" and path.expanduser().stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         _log.warning("%s can be read by others than its owner; make it private: chmod 600 %s", path, path)
     return public, secret
 
@@ -88,12 +88,20 @@ def load_public(path: Path) -> bytes:
 
 
 def _load(path: Path) -> tuple[bytes, bytes | None]:
+    path = path.expanduser()
     try:
+        path.open("rb").close()  # pyzmq does not tell what cannot be read
         public, secret = load_certificate(path)
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"{path} is no ZeroMQ certificate; make one with: run_stream.py keygen FOLDER NAME") from exc
+    except OSError as exc:
+        raise ConfigError(f"the key {path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise ConfigError(
+            f"{path} is no ZeroMQ certificate; make one with: python -m sinks.keygen FOLDER NAME"
+        ) from exc
     if any(len(key) != 40 for key in (public, secret) if key is not None):
         raise ConfigError(f"{path} is damaged: a key has 40 characters")
+    if secret is not None and zmq.curve_public(secret) != public:
+        raise ConfigError(f"{path} is damaged: its two keys do not belong together")
     return public, secret
 
 
@@ -106,20 +114,21 @@ class AllowList:
         folder: of the certificates.
 
     Raises:
-        ConfigError: it is no folder, or a certificate in it is damaged.
+        ConfigError: it is no folder.
     """
 
     def __init__(self, folder: Path) -> None:
+        folder = folder.expanduser()
         if not folder.is_dir():
             raise ConfigError(f"clients={folder} is no folder; put the .key files of those who may subscribe into one")
         self._folder = folder
         self._lock = threading.Lock()
         self._seen = self._signature()
-        self._keys = {load_public(path): path.stem for path in self._files()}
+        self._keys = self._read()
         self._refused = 0
-        self._complained_at = -_QUIET_S
+        self._complained_at = -QUIET_S
         if not self._keys:
-            _log.warning("%s holds no .key file yet: nobody is let in", folder)
+            _log.warning("%s holds no usable .key file yet: nobody is let in", folder)
 
     @property
     def refused(self) -> int:
@@ -135,7 +144,7 @@ class AllowList:
                 return True
             self._refused += 1
             now = time.monotonic()
-            if now - self._complained_at >= _QUIET_S:
+            if now - self._complained_at >= QUIET_S:
                 self._complained_at = now
                 _log.warning(
                     "a subscriber whose key (%s…) is not in %s was refused; %d refusals so far",
@@ -149,18 +158,31 @@ class AllowList:
         """Read the folder again where it has changed. Returns whether somebody was taken off the list."""
         if (signature := self._signature()) == self._seen:
             return False
-        keys = {}
-        for path in self._files():
-            try:
-                keys[load_public(path)] = path.stem
-            except ConfigError as exc:  # perhaps half copied: what cannot be read is not let in
-                _log.warning("%s", exc)
+        keys = self._read()
+        if not keys:
+            _log.warning("%s is gone or holds no usable .key file: nobody is let in", self._folder)
         with self._lock:
             revoked = [name for key, name in self._keys.items() if key not in keys]
             added = [name for key, name in keys.items() if key not in self._keys]
             self._seen, self._keys = signature, keys
         _log.info("%s: added %s; revoked %s", self._folder, ", ".join(added) or "-", ", ".join(revoked) or "-")
         return bool(revoked)
+
+    def _read(self) -> dict[bytes, str]:
+        """Names by public key. What cannot be read, perhaps half copied, is not let in."""
+        keys = {}
+        for path in self._files():
+            try:
+                public, secret = _load(path)
+            except ConfigError as exc:
+                _log.warning("%s; it is left out", exc)
+                continue
+            if secret is not None:
+                _log.warning(
+                    "%s holds a secret key, which belongs to its owner alone; list the .key file instead", path
+                )
+            keys[public] = path.stem
+        return keys
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("*.key"))

@@ -204,7 +204,7 @@ class Pipeline:
         limit = self._config.stop_timeout_s
         for feed in self._feeds:
             if not feed.done and feed.stuck_s > limit:
-                feed.leave_behind(SinkError(f"{feed.name} has hung for {limit:g} s and is left behind"))
+                feed.leave_behind(SinkError(f"{feed.name} has taken nothing for {limit:g} s and is left behind"))
 
     def _only_stragglers(self, alive: list[str]) -> bool:
         """Whether the threads still alive are ones that nobody waits for any longer."""

@@ -328,7 +328,7 @@ def test_missing_packages_are_told_before_work_starts(tmp_path: Path, package: s
     code = f"import sys; sys.modules[{package!r}] = None; from sinks import open_sink; open_sink(sys.argv[1])"
     command = [sys.executable, "-c", code, f"{tmp_path}/a.mcap"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert f"ConfigError: {tmp_path}/a.mcap needs the Python package {package}" in done.stderr
+    assert f"ConfigError: {tmp_path}/a.mcap needs the Python packages mcap and rosbags (no {package}" in done.stderr
     assert "pip install '.[mcap]'" in done.stderr
 
 

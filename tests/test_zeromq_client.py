@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +22,7 @@ import pytest
 import zmq
 
 from sinks.zeromq import ZmqOptions, ZmqSink
-from sinks.zeromq_client import DepthMessage, DepthSubscriber, DepthTimeout, ProtocolError
+from sinks.zeromq_client import DepthMessage, DepthSubscriber, DepthTimeout, Keys, ProtocolError
 from stream.errors import SinkError
 from stream.frame import CameraIntrinsics, DepthFrame
 from tests.doubles import make_depth_frame
@@ -226,7 +228,7 @@ def test_nobody_there_is_an_error_in_time() -> None:
     with DepthSubscriber("tcp://127.0.0.1:9", timeout=0.3) as depths:
         started = time.monotonic()
         with pytest.raises(
-            DepthTimeout, match=r"no frame of camera 'camera' on tcp://127.0.0.1:9 in 0.3 s: nobody answers"
+            DepthTimeout, match=r"no frame of camera 'camera' on tcp://127.0.0.1:9 in 0.3 s: nobody is bound there yet"
         ):
             next(iter(depths))
         assert time.monotonic() - started < 5
@@ -248,6 +250,78 @@ def test_status_tells_silence_from_death() -> None:
         assert status["latency_s"]["p50"] > 0
         with pytest.raises(DepthTimeout, match="camera is stalled"):
             depths.receive(2.2)
+    sink.close()
+
+
+@pytest.mark.parametrize("size", [(160, 120), (1280, 720)])
+def test_latest_is_new_however_rarely_it_is_asked_for(size: tuple[int, int]) -> None:
+    """Queues and the kernel's buffers hold seconds of small frames: none of them may come in place of a new one."""
+    frame = scene(width=size[0], height=size[1])
+    sink = ZmqSink(ANYWHERE)
+    ended = threading.Event()
+
+    def publish() -> None:
+        index = 1
+        while not ended.wait(0.02):
+            sink.write(replace(frame, index=index))
+            index += 1
+
+    with DepthSubscriber(sink.endpoint) as depths:
+        join(sink, depths)
+        publisher = threading.Thread(target=publish)
+        publisher.start()
+        previous = depths.receive()
+        for _ in range(3):
+            time.sleep(0.7)
+            newest = depths.latest()
+            passed = newest.header["sequence"] - previous.header["sequence"]
+            assert newest.skipped + newest.lost == passed - 1
+            assert sink._sequence - newest.header["sequence"] <= 5
+            previous = newest
+        ended.set()
+        publisher.join()
+    sink.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pattern": "push"}, "pattern is sub, or pull"),
+        ({"bind": True, "keys": Keys(secret="a", server="b")}, "does not encrypt"),
+        ({"camera": "a/b"}, "without slashes"),
+        ({"hwm": 0}, "hwm at least 1"),
+        ({"timeout": -1}, "seconds from 0 on"),
+        ({"timeout": math.nan}, "seconds from 0 on"),
+        ({"timeout": None}, "seconds from 0 on"),
+        ({"url": "127.0.0.1:5555"}, "is no address"),
+        ({"url": "tcp://127.0.0.1"}, "is no address"),
+    ],
+)
+def test_arguments_that_cannot_be(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DepthSubscriber(**({"url": "tcp://127.0.0.1:9"} | arguments))
+
+
+def test_an_address_is_taken_as_it_is_written_for_a_sink_and_closed_is_closed() -> None:
+    sink = ZmqSink(ANYWHERE)
+    depths = DepthSubscriber(sink.name)
+    join(sink, depths)
+    depths.close()
+    depths.close()
+    with pytest.raises(ValueError, match="this subscriber is closed"):
+        depths.receive()
+    with pytest.raises(OSError, match="cannot be bound"):
+        DepthSubscriber(sink.endpoint, bind=True)
+    sink.close()
+
+
+def test_the_other_pattern_is_named() -> None:
+    sink = ZmqSink(ANYWHERE)
+    with (
+        DepthSubscriber(sink.endpoint, pattern="pull") as worker,
+        pytest.raises(DepthTimeout, match="use pattern='pull', and the other way round"),
+    ):
+        worker.receive(0.5)
     sink.close()
 
 
@@ -291,7 +365,7 @@ def test_workers_share_the_frames() -> None:
 
 def test_a_publisher_can_connect_to_a_bound_subscriber() -> None:
     with DepthSubscriber(ANYWHERE, bind=True) as depths:
-        endpoint = depths._connection.socket.get_string(zmq.LAST_ENDPOINT)
+        endpoint = depths._connection.url
         sink = ZmqSink(endpoint, ZmqOptions(connect=True))
         join(sink, depths)
         sink.close()
@@ -312,7 +386,14 @@ def test_a_publisher_can_connect_to_a_bound_subscriber() -> None:
         [b"depth/camera/", b'{"schema":"depth-pro-stream/2"}', b""],
         [b"depth/camera/DPS2"],
         [b"depth/camera/DPS2" + b"\xff" * 60],
-        [b"depth"],
+        [b"depth/camera/"],
+        [b"depth/camera/", b"[" * 200_000, b""],
+        [b"depth/camera/", b"@WITH compression lz4", bytes(64 * 48 * 4)],
+        [b"depth/camera/", b"@WITH compression zstd", b"garbage"],
+        [b"depth/camera/", b"@WITH compression png", b""],
+        [b"depth/camera/", b"@WITH width -2", b""],
+        [b"depth/camera/", b"@WITH width 1000000000", b""],
+        [b"depth/camera/", b"@WITH type status", b""],
         [b"depth/camera/", b"@SHORT", bytes(7)],
     ],
 )
@@ -321,10 +402,8 @@ def test_a_subscriber_says_what_is_no_message_and_goes_on(parts: list[bytes]) ->
         hostile.linger = 0
         port = hostile.bind_to_random_port("tcp://127.0.0.1")
         good = capture(scene())
-        header = good[1]
-        sent = [part.replace(b"@SHORT", header) for part in parts]
+        sent = [manipulated(part, good[1]) for part in parts]
         with DepthSubscriber(f"tcp://127.0.0.1:{port}") as depths:
-            depths._connection.socket.subscribe(b"")
             for message, error in ((sent, ProtocolError), (good, None)):
                 for _ in range(100):
                     hostile.send_multipart(message)
@@ -340,6 +419,16 @@ def test_a_subscriber_says_what_is_no_message_and_goes_on(parts: list[bytes]) ->
                     break
                 else:
                     raise AssertionError("nothing came")
+
+
+def manipulated(part: bytes, header: bytes) -> bytes:
+    """``header`` as ``part`` says: as it is, or with another value for one of its fields."""
+    if part == b"@SHORT":
+        return header
+    if not part.startswith(b"@WITH"):
+        return part
+    _, name, value = part.decode().split()
+    return json.dumps({**json.loads(header), name: int(value) if name == "width" else value}).encode()
 
 
 def capture(frame: DepthFrame) -> list[bytes]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import zmq
 
-from run_stream import main
+from sinks.keygen import main
 from sinks.zeromq import ZmqOptions, ZmqSink
 from sinks.zeromq_client import DepthSubscriber, DepthTimeout, Keys
 from sinks.zeromq_curve import AllowList, load_public, load_secret, make_keys
@@ -84,7 +84,7 @@ def test_the_right_key_receives_and_others_get_nothing(
         assert right.status["refused"] >= 3
     messages = [record.getMessage() for record in caplog.records]
     assert sum("was refused" in m for m in messages) == 1  # not one for every attempt
-    assert sum("only encrypted ones" in m for m in messages) == 1
+    assert sum("speak CURVE with this" in m for m in messages) == 1
 
 
 def test_a_revoked_key_is_cut_off_and_a_new_one_let_in(sink: ZmqSink, keys: Path) -> None:
@@ -127,7 +127,7 @@ def test_an_encrypting_publisher_can_connect_to_a_bound_subscriber(keys: Path) -
 
 
 def test_keygen_writes_secrets_for_their_owner_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["keygen", str(tmp_path / "keys"), "server", "robot"]) == 0
+    assert main([str(tmp_path / "keys"), "server", "robot"]) == 0
     for name in ("server", "robot"):
         public, secret = tmp_path / "keys" / f"{name}.key", tmp_path / "keys" / f"{name}.key_secret"
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
@@ -135,7 +135,7 @@ def test_keygen_writes_secrets_for_their_owner_alone(tmp_path: Path, capsys: pyt
         assert load_secret(secret)[1].decode() not in public.read_text()
         assert str(secret) in capsys.readouterr().out or name == "robot"
     before = secret.read_bytes()
-    assert main(["keygen", str(tmp_path / "keys"), "robot"]) == 2
+    assert main([str(tmp_path / "keys"), "robot"]) == 2
     assert "exists; choose another name" in capsys.readouterr().err
     assert secret.read_bytes() == before
 
@@ -164,13 +164,38 @@ def test_files_that_are_no_keys(keys: Path, caplog: pytest.LogCaptureFixture) ->
         load_public(keys / "binary.key")
     with pytest.raises(ConfigError, match="is no folder"):
         AllowList(keys / "nowhere")
+    robot, other = (load_public(keys / f"{name}.key").decode() for name in ("robot", "other"))
+    mixed = (keys / "robot.key_secret").read_text().replace(robot, other)
+    (keys / "mixed.key_secret").write_text(mixed)
+    with pytest.raises(ConfigError, match="do not belong together"):
+        load_secret(keys / "mixed.key_secret")
     (keys / "robot.key_secret").chmod(0o644)
     with caplog.at_level(logging.WARNING):
         load_secret(keys / "robot.key_secret")
         (keys / "empty").mkdir()
         AllowList(keys / "empty")
+        shutil.copy(keys / "server.key_secret", keys / "empty" / "server.key")
+        AllowList(keys / "empty")
     assert "chmod 600" in caplog.text
     assert "nobody is let in" in caplog.text
+    assert "belongs to its owner alone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("secret", "server", "message"),
+    [
+        ("robot.key", "server.key", "holds no secret key"),
+        ("robot.key_secret", "server.key_secret", "the publisher's secret, which it must keep"),
+        ("broken", "server.key", "is no ZeroMQ certificate"),
+        ("missing", "server.key", "No such file"),
+        ("short", "server.key", "40 characters"),
+    ],
+)
+def test_a_subscriber_with_the_wrong_files_says_which(keys: Path, secret: str, server: str, message: str) -> None:
+    (keys / "broken").write_text("nothing")
+    (keys / "short").write_text('public-key = "x"\nsecret-key = "y"\n')
+    with pytest.raises((ValueError, OSError), match=message):
+        DepthSubscriber("tcp://127.0.0.1:9", keys=Keys(secret=keys / secret, server=keys / server))
 
 
 def test_a_half_copied_key_is_not_let_in_and_harms_nobody(keys: Path) -> None:

@@ -63,9 +63,9 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
     if spec == "depth-pro":
         return _load_file(published.find() or published.download(), name=spec, config=PRESETS[spec])
     if spec == "nano":
-        if PACKAGED_NANO.exists():
-            return _load_file(PACKAGED_NANO, name=spec, config=PRESETS[spec])
-        return untrained(spec)
+        if not PACKAGED_NANO.exists():
+            raise WeightsError(f"nano's weights are missing from this installation ({PACKAGED_NANO}); install it again")
+        return _load_file(PACKAGED_NANO, name=spec, config=PRESETS[spec])
     path = Path(spec).expanduser()
     name = path.name if path.is_dir() else path.stem
     if path.is_dir():

@@ -200,4 +200,4 @@ def test_the_command_line_publishes_a_camera(start_camera: Callable[..., Camera]
     assert "latency p50" in out
     assert [h["index"] for h in headers] == sorted({h["index"] for h in headers})
     assert headers[0]["K"][0] == pytest.approx(40 / np.tan(np.radians(30)))
-    assert "untrained" in headers[0]["model"]
+    assert headers[0]["model"] == "nano"

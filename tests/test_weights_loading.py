@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from model import published, weights
-from model.network import DepthProNetwork, init_random
+from model.network import DepthProNetwork
 from model.presets import PRESETS
 from stream.errors import WeightsError
 from tests.tiny import TINY, tiny_model
@@ -99,18 +99,21 @@ def test_presets_are_recognised_by_their_shapes(tmp_path: Path) -> None:
     assert same(loaded.network, nano)
 
 
-def test_nano_without_a_packaged_file_is_random_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "PACKAGED_NANO", tmp_path / "nano.safetensors")
-    untrained, again = weights.load("nano"), weights.load("nano")
-    assert (untrained.name, untrained.trained, untrained.config) == ("nano", False, PRESETS["nano"])
-    assert same(untrained.network, again.network)
-
-    other = DepthProNetwork(PRESETS["nano"])
-    init_random(other, 7)
-    weights.save(other, weights.PACKAGED_NANO, trained=True)
+def test_nano_is_packaged_and_trained() -> None:
     packaged = weights.load("nano")
-    assert (packaged.name, packaged.trained) == ("nano", True)
-    assert same(packaged.network, other)
+    assert (packaged.name, packaged.trained, packaged.config) == ("nano", True, PRESETS["nano"])
+
+
+def test_an_installation_without_its_weights_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "PACKAGED_NANO", tmp_path / "nano.safetensors")
+    with pytest.raises(WeightsError, match="install it again"):
+        weights.load("nano")
+
+
+def test_random_weights_are_the_same_every_time() -> None:
+    one, other = weights.untrained("nano"), weights.untrained("nano")
+    assert (one.name, one.trained, one.config) == ("nano", False, PRESETS["nano"])
+    assert same(one.network, other.network)
 
 
 def test_auto_depends_on_cuda_and_says_why() -> None:

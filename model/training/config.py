@@ -79,7 +79,7 @@ class Boundaries(StageConfig):
 class Fov(StageConfig):
     """The last stage: the field-of-view branch, everything else frozen."""
 
-    steps: int = 1200
+    steps: int = 900
     batch: int = 64
     learning_rate: float = 1e-3
 

@@ -29,7 +29,7 @@ from model.training.curves import draw_curves
 from model.training.optimizers import optimizers_for
 from model.training.pool import Pool
 from model.training.start import init_for_training
-from model.training.tasks import Task, log_focal, task
+from model.training.tasks import LEAST_C, Task, log_focal, task
 from model.weights import load, save
 from stream.errors import ConfigError, ModelError
 
@@ -176,7 +176,7 @@ class Trainer:
 
     @torch.no_grad()
     def _examine(self, learner: Any, exam: Batch, count: int) -> dict[str, float]:
-        """AbsRel, δ1 and focal error on pictures never trained on. The sky does not count."""
+        """AbsRel, δ1 and focal error on pictures never trained on. The sky and what is as far does not count."""
         learner.eval()
         absrel, delta, focal = [], [], []
         for start in range(0, len(exam.fov_B), count):
@@ -185,8 +185,8 @@ class Trainer:
             )
             C_BSS, fov_B = learner.predict(part)
             if C_BSS is not None:
-                truth = part.target_BSS > 0
-                ratio = part.target_BSS[truth] / C_BSS[truth].float().clamp_min(1e-4)
+                truth = part.target_BSS > LEAST_C
+                ratio = part.target_BSS[truth] / C_BSS[truth].float().clamp_min(LEAST_C)
                 absrel.append((ratio - 1).abs())
                 delta.append((torch.maximum(ratio, 1 / ratio) < 1.25).float())
             if fov_B is not None:

@@ -60,7 +60,7 @@ except ImportError:
     sys.exit("this benchmark compares with imagezmq; install it with: pip install '.[benchmarks]'")
 
 WINDOW = 4  # messages on their way
-HWM = 2 * WINDOW  # so no queue is ever full
+HWM = 1000  # so no queue is ever full
 RATE = 30  # messages a second when paced
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}

@@ -23,11 +23,8 @@ all frames in its finished chunks can be read, and ``mcap recover broken.mcap -o
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,16 +33,14 @@ import cv2
 
 from sinks import ros
 from sinks.bag import Bag, Compression
+from sinks.file_sink import FileSink
+from sinks.options import JPEG_QUALITY, check_frame_id, check_quality
 from sinks.record import describe, to_json, untrained_notice
-from sinks.target import check_target
-from stream.errors import ConfigError, SinkError
+from stream.errors import ConfigError
 from stream.frame import DepthFrame
-
-_QUALITY = 90
 
 # A name token of ROS 2: no two underscores in a row, none at an end.
 _CAMERA = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
-_FRAME_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +60,7 @@ class McapOptions:
     frame_id: str | None = None
     encoding: ros.DepthEncoding = "32FC1"
     image: Literal["jpeg", "raw", "none"] = "jpeg"
-    quality: int = _QUALITY
+    quality: int = JPEG_QUALITY
     compress: Compression = "zstd"
 
     def __post_init__(self) -> None:
@@ -73,16 +68,11 @@ class McapOptions:
             raise ConfigError(
                 f"camera must be letters, digits and single underscores, a letter first, not {self.camera!r}"
             )
-        if self.frame_id is not None and not _FRAME_ID.fullmatch(self.frame_id):
-            raise ConfigError(
-                f"frame_id must be letters, digits, _, -, . and /, without a slash in front, not {self.frame_id!r}"
-            )
+        if self.frame_id is not None:
+            check_frame_id(self.frame_id)
         if self.frame_id == self.link_frame:
             raise ConfigError(f"frame_id={self.frame_id} names the frame it is placed in; choose another name")
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"quality must be from 1 to 100 (best), not {self.quality}")
-        if self.quality != _QUALITY and self.image != "jpeg":
-            raise ConfigError(f"quality is that of JPEG; leave it out with image={self.image}")
+        check_quality(self.quality, self.image)
 
     @property
     def link_frame(self) -> str:
@@ -93,7 +83,7 @@ class McapOptions:
         return self.frame_id or f"{self.camera}_optical_frame"
 
 
-class McapSink:
+class McapSink(FileSink):
     """Records depth, camera and picture of each frame. The file is created with the first frame.
 
     Frames may change their size. Memory holds one frame and one chunk (1 MiB and what completes its last frame); of
@@ -111,58 +101,44 @@ class McapSink:
     def __init__(
         self, path: str | os.PathLike[str], options: McapOptions | None = None, *, overwrite: bool = False
     ) -> None:
-        self._path = Path(path).absolute()
         self._options = options or McapOptions()
-        check_target(self._path, overwrite=overwrite)
-        self._overwrite = overwrite
-        self._time: ros.RosTime | None = None
-        self._bag: Bag | None = None
-        self._failed = self._closed = False
-
-    @property
-    def name(self) -> str:
-        return str(self._path)
+        super().__init__(
+            Path(path).absolute(),
+            overwrite=overwrite,
+            errors=(cv2.error,),
+            kept="what reached the disk is kept, `mcap recover` makes it playable",
+        )
 
     @property
     def needs_image(self) -> bool:
         return self._options.image != "none"
 
+    def _create(self, _first: DepthFrame) -> _Recording:
+        return _Recording(self._path, self._options, overwrite=self._overwrite)
+
+
+class _Recording:
+    """A bag that is being written. A first frame that cannot be recorded leaves no file behind."""
+
+    def __init__(self, path: Path, options: McapOptions, *, overwrite: bool) -> None:
+        self._path = path
+        self._options = options
+        self._overwrite = overwrite
+        self._time = ros.RosTime()
+        self._bag: Bag | None = None
+
     def write(self, frame: DepthFrame) -> None:
-        """Record one frame.
+        options, stamp_ns = self._options, self._time.stamp_ns(frame)
+        messages = _messages(frame, stamp_ns, options)
+        if self._bag is None:
+            self._bag = Bag(self._path, compress=options.compress, overwrite=self._overwrite)
+            self._bag.describe("depth-pro-stream", _about(frame, options))
+            self._bag.add({"/tf_static": _transform(stamp_ns, options)}, stamp_ns, latched=True)
+        self._bag.add(messages, stamp_ns)
 
-        Raises:
-            SinkError: the file cannot be written, the frame lacks its picture or has a time that ROS cannot express, or
-                an earlier frame failed.
-        """
-        if self._failed or self._closed:
-            why = "an earlier frame failed" if self._failed else "it is finished"
-            raise SinkError(f"cannot write {self._path}: {why}")
-        try:
-            with _as_sink_error(self._path):
-                self._time = self._time or ros.RosTime()
-                stamp_ns = self._time.stamp_ns(frame)
-                messages = _messages(frame, stamp_ns, self._options)
-                if self._bag is None:
-                    self._bag = Bag(self._path, compress=self._options.compress, overwrite=self._overwrite)
-                    self._bag.describe("depth-pro-stream", _about(frame, self._options))
-                    self._bag.add({"/tf_static": _transform(stamp_ns, self._options)}, stamp_ns, latched=True)
-                self._bag.add(messages, stamp_ns)
-        except BaseException:
-            self._failed = True
-            raise
-
-    def close(self) -> None:
-        """Finish the file. Without a frame there is none; after an error, what reached the disk stays.
-
-        Raises:
-            SinkError: the end of the file cannot be written, and no error was raised before.
-        """
-        self._closed = True
-        bag, self._bag = self._bag, None
-        if bag is None:
-            return
-        with suppress(SinkError) if self._failed else nullcontext(), _as_sink_error(self._path):
-            bag.finish()
+    def finish(self) -> None:
+        if self._bag is not None:
+            self._bag.finish()
 
 
 def _messages(frame: DepthFrame, stamp_ns: int, options: McapOptions) -> dict[str, ros.Message]:
@@ -202,23 +178,3 @@ def _about(first: DepthFrame, options: McapOptions) -> dict[str, str]:
         "first_frame": to_json(describe(first)).decode(),
         **({"notice": notice} if notice else {}),
     }
-
-
-_KEPT = "what reached the disk is kept, `mcap recover` makes it playable"
-_REASONS = {
-    errno.ENOSPC: f"disk full; {_KEPT}",
-    errno.EDQUOT: f"disk full (quota); {_KEPT}",
-    errno.EFBIG: f"the file has become too large for this file system; {_KEPT}",
-}
-
-
-@contextmanager
-def _as_sink_error(path: Path) -> Iterator[None]:
-    """The system's and OpenCV's errors become ours here and nowhere else."""
-    try:
-        yield
-    except FileExistsError as exc:
-        raise SinkError(f"{path} exists; choose another name or pass --overwrite") from exc
-    except (OSError, cv2.error) as exc:
-        reason = _REASONS.get(getattr(exc, "errno", None) or 0) or getattr(exc, "strerror", None) or exc
-        raise SinkError(f"cannot write {path}: {reason}") from exc

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -20,12 +17,12 @@ from av.video.stream import VideoStream
 
 from sinks.colormap import ColormapName, DepthColormap, Scale
 from sinks.containers import ENCODERS, CodecName, Container, choose_container
+from sinks.file_sink import FileSink
 from sinks.millimetres import Millimetres
 from sinks.preview import Preview, View
 from sinks.record import describe, to_json
-from sinks.target import check_target
 from sinks.timeline import Timeline, choose_tick
-from stream.errors import ConfigError, SinkError
+from stream.errors import ConfigError
 from stream.frame import DepthFrame
 
 
@@ -67,7 +64,7 @@ class VideoOptions:
         return DepthColormap(min_m=self.min, max_m=self.max, scale=self.scale, name=self.colormap)
 
 
-class VideoSink:
+class VideoSink(FileSink):
     """Writes depth to a video file, which is created with the first frame.
 
     Args:
@@ -83,60 +80,23 @@ class VideoSink:
     def __init__(
         self, path: str | os.PathLike[str], options: VideoOptions | None = None, *, overwrite: bool = False
     ) -> None:
-        self._path = Path(path).absolute()  # absolute: FFmpeg would take the first part of "a:b.mp4" for a protocol
+        whole = Path(path).absolute()  # absolute: FFmpeg would take the first part of "a:b.mp4" for a protocol
         self._options = options or VideoOptions()
-        self._container, self._codec = choose_container(self._path, self._options.codec)
-        check_target(self._path, overwrite=overwrite)
-        self._overwrite = overwrite
-        self._file: _VideoFile | None = None
-        self._failed = False
-
-    @property
-    def name(self) -> str:
-        return str(self._path)
+        self._container, self._codec = choose_container(whole, self._options.codec)
+        super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
 
     @property
     def needs_image(self) -> bool:
         return self._options.view == "side-by-side"
 
-    def write(self, frame: DepthFrame) -> None:
-        """Encode one frame.
-
-        Raises:
-            SinkError: the file cannot be written, a lossless video would have to change its size, or an earlier frame
-                failed.
-        """
-        if self._failed:
-            raise SinkError(f"cannot write {self._path}: an earlier frame failed")
-        try:
-            with _as_sink_error(self._path):
-                if self._file is None:
-                    self._file = self._create(frame)
-                self._file.write(frame)
-        except BaseException:
-            self._failed = True
-            raise
-
-    def close(self) -> None:
-        """Finish the file. Without a frame there is none; after an error, what reached the disk stays.
-
-        Raises:
-            SinkError: the end of the file cannot be written, and no error was raised before.
-        """
-        file, self._file = self._file, None
-        if file is None:
-            return
-        with suppress(SinkError) if self._failed else nullcontext(), _as_sink_error(self._path):
-            file.finish()
-
-    def _create(self, frame: DepthFrame) -> _VideoFile:
+    def _create(self, first: DepthFrame) -> _VideoFile:
         picture: Millimetres | Preview
         if self._codec == "ffv1":
-            picture = Millimetres(frame)
+            picture = Millimetres(first)
         else:
             o = self._options
-            picture = Preview(frame, colormap=o.make_colormap(), view=o.view, legend=o.legend)
-        tick = self._container.tick or choose_tick(frame)
+            picture = Preview(first, colormap=o.make_colormap(), view=o.view, legend=o.legend)
+        tick = self._container.tick or choose_tick(first)
         if not self._overwrite:
             self._path.open("xb").close()  # fails where another sink has taken the name meanwhile
         try:
@@ -202,22 +162,3 @@ class _VideoFile:
             cues = self._output.add_stream_from_template(template.streams.subtitles[0])
         cues.metadata["title"] = "one JSON object per frame: focal length, camera, exact time"
         return cues
-
-
-_REASONS = {
-    errno.ENOSPC: "disk full; what reached the disk is kept",
-    errno.EDQUOT: "disk full (quota); what reached the disk is kept",
-    errno.EFBIG: "the file has become too large for this file system; what reached the disk is kept",
-}
-
-
-@contextmanager
-def _as_sink_error(path: Path) -> Iterator[None]:
-    """FFmpeg's, PyAV's and the system's errors become ours here and nowhere else."""
-    try:
-        yield
-    except FileExistsError as exc:
-        raise SinkError(f"{path} exists; choose another name or pass --overwrite") from exc
-    except (av.FFmpegError, OSError, UnknownCodecError) as exc:
-        reason = _REASONS.get(getattr(exc, "errno", None) or 0) or getattr(exc, "strerror", None) or exc
-        raise SinkError(f"cannot write {path}: {reason}") from exc

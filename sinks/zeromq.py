@@ -175,9 +175,7 @@ class ZmqSink:
 
     def _release(self) -> None:
         if hasattr(self, "_socket"):
-            self._socket.disable_monitor()
-            self._monitor.close(linger=0)
-            self._socket.close()
+            self._close_socket(linger_ms=_LINGER_MS)
         if self._gate is not None:
             self._gate.close()
         self._context.term()
@@ -214,18 +212,20 @@ class ZmqSink:
             self._socket.bind(self.endpoint)
             self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
 
-    def _reopen(self) -> None:
-        """Drop all connections. Those who are still let in come back by themselves; ZeroMQ cannot drop a single one."""
+    def _close_socket(self, *, linger_ms: int) -> None:
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
-        self._socket.close(linger=0)
+        self._socket.close(linger=linger_ms)
+
+    def _reopen(self) -> None:
+        """Drop all connections. Those who are still let in come back by themselves; ZeroMQ cannot drop a single one."""
+        self._close_socket(linger_ms=0)
         until = time.monotonic() + _REBIND_S
         while True:
             try:
                 self._open()
             except SinkError:  # ZeroMQ gives an address back a moment after close
-                self._socket.close(linger=0)
-                self._monitor.close(linger=0)
+                self._close_socket(linger_ms=0)
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.02)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
+from sinks.options import JPEG_QUALITY, check_frame_id, check_quality
 from sinks.record import describe, to_json
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
@@ -26,8 +27,6 @@ ImageEncoding = Literal["none", "jpeg", "raw"]
 _PREAMBLE = struct.Struct("<4sIQQ")
 _ALIGNMENT = 64  # of depth within a single part, so that it can be used where it lies
 _CAMERA = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_FRAME_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
-_QUALITY = 90
 _MOST_PIXELS = 16384
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -52,7 +51,7 @@ class MessageOptions:
     encoding: Encoding = "32FC1"
     compress: Compression = "none"
     image: ImageEncoding = "none"
-    quality: int = _QUALITY
+    quality: int = JPEG_QUALITY
     size: str = ""
     max_depth: float = 0.0
 
@@ -61,12 +60,9 @@ class MessageOptions:
             raise ConfigError(f"camera must be letters, digits, _ . or -, 64 at most, not {self.camera!r}")
         if self.compress == "png" and self.encoding == "32FC1":
             raise ConfigError("compress=png holds 16-bit numbers only; add encoding=16UC1, or choose compress=zstd")
-        if self.frame_id and not _FRAME_ID.fullmatch(self.frame_id):
-            raise ConfigError(f"frame_id must be letters, digits, _ - . and /, no slash first, not {self.frame_id!r}")
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"quality must be from 1 to 100, not {self.quality}")
-        if self.quality != _QUALITY and self.image != "jpeg":
-            raise ConfigError(f"quality is that of JPEG; leave it out with image={self.image}")
+        if self.frame_id:
+            check_frame_id(self.frame_id)
+        check_quality(self.quality, self.image)
         if not 0 <= self.max_depth < float("inf"):
             raise ConfigError(f"max_depth must be metres above zero, or 0 for no limit, not {self.max_depth}")
         self.target_size()  # refuses a size that cannot be

@@ -180,7 +180,10 @@ def test_latest_skips_what_is_old_and_gaps_are_counted() -> None:
         join(sink, depths)
         for index in range(1, 4):
             sink.write(scene(index))
-        time.sleep(0.3)
+        until = time.monotonic() + 10
+        while len(depths._waiting) < 3:
+            assert time.monotonic() < until
+            time.sleep(0.01)
         newest = depths.latest(1)
         assert newest.header["index"] == 3
         assert newest.skipped == 2

@@ -83,12 +83,9 @@ class Page:
         if sample.matte is not None:
             views["matte"] = np.repeat((sample.matte[..., None] * 255).astype(np.uint8), 3, axis=2)
         number = len(self._images)
-        scale = " {:.3g} … {:.3g} m".format(*near_far)
+        captions = {"depth": "depth {:.3g} … {:.3g} m".format(*near_far)}
         self._images.append(
-            [
-                (what + scale * (what == "depth"), self._store(f"{number:05d}_{what}", view))
-                for what, view in views.items()
-            ]
+            [(captions.get(what, what), self._store(f"{number:05d}_{what}", view)) for what, view in views.items()]
         )
 
     def write(self, report: Report, *, title: str, order: Order = "worst") -> Path:

@@ -1,0 +1,36 @@
+"""Checks of options that several sinks have."""
+
+from __future__ import annotations
+
+import re
+
+from stream.errors import ConfigError
+
+JPEG_QUALITY = 90
+"""Default of ``quality=``."""
+
+_FRAME_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
+
+
+def check_frame_id(frame_id: str) -> None:
+    """See to it that a coordinate frame can have that name in ROS.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not _FRAME_ID.fullmatch(frame_id):
+        raise ConfigError(
+            f"frame_id must be letters, digits, _, -, . and /, without a slash in front, not {frame_id!r}"
+        )
+
+
+def check_quality(quality: int, image: str) -> None:
+    """See to it that ``quality`` can be that of the picture, ``image=jpeg`` or another.
+
+    Raises:
+        ConfigError: it is out of range, or given for what is no JPEG.
+    """
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"quality must be from 1 to 100 (best), not {quality}")
+    if quality != JPEG_QUALITY and image != "jpeg":
+        raise ConfigError(f"quality is that of JPEG; leave it out with image={image}")

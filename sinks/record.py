@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 
-from stream.frame import DepthFrame
+import orjson
+
+from stream.frame import CameraIntrinsics, DepthFrame
 
 
-def describe(frame: DepthFrame) -> dict[str, object]:
+def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[str, object]:
     """The fields of ``frame`` other than its arrays, ready for JSON.
 
     Times keep the source's exact numbers: ``pts`` in units of ``time_base`` = [numerator, denominator] seconds. ``K``
     is row-major, for the depth as it is sized here; ``focal`` is in pixels of the source picture. A number that is not
     finite becomes ``null``.
+
+    Args:
+        camera: that of the depth as it is written, where it is resized.
     """
-    focal = frame.focal
+    focal, camera = frame.focal, camera or frame.camera
     return {
         "index": frame.index,
         "pts": frame.pts,
@@ -23,11 +27,11 @@ def describe(frame: DepthFrame) -> dict[str, object]:
         "capture_time_ns": frame.capture_time_ns,
         "clock": frame.clock,
         "capture_uncertainty_ns": frame.capture_uncertainty_ns,
-        "width": frame.width,
-        "height": frame.height,
-        "K": [_finite(v) for v in frame.camera.matrix.ravel().tolist()],
-        "distortion_model": frame.camera.distortion_model,
-        "D": [_finite(v) for v in frame.camera.distortion],
+        "width": camera.width,
+        "height": camera.height,
+        "K": [_finite(v) for v in (camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0)],
+        "distortion_model": camera.distortion_model,
+        "D": [_finite(v) for v in camera.distortion],
         "source_width": frame.source_width,
         "source_height": frame.source_height,
         "rotation": frame.rotation,
@@ -51,8 +55,8 @@ def untrained_notice(frame: DepthFrame) -> str | None:
 
 
 def to_json(record: dict[str, object]) -> bytes:
-    """Compact UTF-8 on one line. NaN and infinity, which are not JSON, are refused."""
-    return json.dumps(record, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    """Compact UTF-8 on one line. NaN and infinity, which are not JSON, become ``null``."""
+    return orjson.dumps(record)
 
 
 def _finite(value: float | None) -> float | None:

@@ -49,6 +49,7 @@ SCHEMA = "depth-pro-stream/2"
 _PREAMBLE = struct.Struct("<4sIQQ")  # of messages in a single part
 _RETRY_S = 1.0  # between two attempts of somebody who was refused
 _POLL_MS = 50  # how long close() may take
+_DRAIN_S = 0.01  # how often messages are taken while nobody waits for one
 _DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}
 
 
@@ -138,8 +139,9 @@ class Keys:
 class DepthSubscriber:
     """Receives the frames of one camera. An iterator and a context manager, also asynchronous; used by one thread.
 
-    A thread of its own takes messages as they come. Those not yet asked for wait, ``hwm`` at most: then the oldest is
-    skipped, so that whoever is slow still sees what is new. (A worker of a queue skips none: the publisher waits.)
+    Messages that come while nobody waits for one are kept, ``hwm`` at most: then the oldest is skipped, so that whoever
+    is slow still sees what is new; a thread of its own sees to that. (A worker of a queue skips none: the publisher
+    waits.)
 
     Args:
         url: where the publisher is: ``tcp://host:port`` or ``ipc:///path``.
@@ -179,8 +181,11 @@ class DepthSubscriber:
         self._subscription = _Subscription(camera)
         self._waiting: deque[_Waiting] = deque()
         self._hwm = hwm
-        self._changed = threading.Condition()
-        self._wakers: list[Callable[[], object]] = []  # of asyncio's waits
+        # Whoever waits reads the connection itself: to be handed each message by the thread would cost a fifth of them.
+        self._reading = threading.Lock()  # of the connection; taken before the other one
+        self._keeping = threading.Lock()  # of what waits
+        self._wakers: list[Callable[[], object]] = []  # of asyncio's waits, for which the thread reads
+        self._wanted = threading.Event()  # the thread is
         self._closed = False
         # With conflation ZeroMQ keeps one message in this direction too, and so the last of several subscriptions.
         kinds = () if pattern == "pull" else ("depth",) if conflate else ("depth", "status")
@@ -192,7 +197,7 @@ class DepthSubscriber:
             bind=bind,
             hwm=hwm,
         )
-        self._thread = threading.Thread(target=self._receive_all, name=f"receives {url}", daemon=True)
+        self._thread = threading.Thread(target=self._keep_up, name=f"receives {url}", daemon=True)
         self._thread.start()
 
     @property
@@ -216,6 +221,7 @@ class DepthSubscriber:
 
     def latest(self, timeout: float | None = None) -> DepthMessage:
         """The newest frame that has arrived, or else the next one. Older ones are skipped. Raises as ``receive``."""
+        self._take_all()
         return self._wait(timeout, self._newest)
 
     async def receive_async(self, timeout: float | None = None) -> DepthMessage:
@@ -224,6 +230,7 @@ class DepthSubscriber:
 
     async def latest_async(self, timeout: float | None = None) -> DepthMessage:
         """:meth:`latest` for asyncio."""
+        self._take_all()
         return await self._wait_async(timeout, self._newest)
 
     def __iter__(self) -> Iterator[DepthMessage]:
@@ -237,9 +244,10 @@ class DepthSubscriber:
 
     def close(self) -> None:
         """Hang up. May be called again."""
-        with self._changed:
+        with self._keeping:
             self._closed = True
             self._wake()
+        self._wanted.set()
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -263,12 +271,14 @@ class DepthSubscriber:
     def _wait(self, timeout: float | None, take: Callable[[], _Waiting | None]) -> DepthMessage:
         limit = self._timeout if timeout is None else _seconds(timeout)
         until = time.monotonic() + limit
-        with self._changed:
-            while (found := take()) is None:
-                left = until - time.monotonic()
-                if left <= 0:
+        while True:
+            with self._reading:
+                with self._keeping:
+                    if (found := take()) is not None:
+                        break
+                left = max(until - time.monotonic(), 0)
+                if not self._take_one(math.ceil(min(left * 1000, _POLL_MS))) and not left:
                     raise self._connection.explain(limit, self._subscription)
-                self._changed.wait(min(left, threading.TIMEOUT_MAX))
         return found.open()
 
     async def _wait_async(self, timeout: float | None, take: Callable[[], _Waiting | None]) -> DepthMessage:
@@ -277,10 +287,11 @@ class DepthSubscriber:
         loop = asyncio.get_running_loop()
         while True:
             changed = asyncio.Event()
-            with self._changed:
+            with self._keeping:
                 if (found := take()) is not None:
                     break
                 self._wakers.append(lambda: loop.call_soon_threadsafe(changed.set))  # noqa: B023 (called before the next)
+            self._wanted.set()
             left = until - time.monotonic()
             try:
                 await asyncio.wait_for(changed.wait(), None if math.isinf(left) else max(left, 0))
@@ -289,55 +300,64 @@ class DepthSubscriber:
         return found.open()
 
     def _oldest(self) -> _Waiting | None:
-        self._check_open()
-        found = self._waiting.popleft() if self._waiting else None
-        self._changed.notify_all()  # there is room
-        return found
+        if self._closed:
+            raise ValueError("this subscriber is closed; make a new one")
+        return self._waiting.popleft() if self._waiting else None
 
     def _newest(self) -> _Waiting | None:
         while len(self._waiting) > 1:
             self._skip_oldest()
         return self._oldest()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ValueError("this subscriber is closed; make a new one")
-
     def _skip_oldest(self) -> None:
         old = self._waiting.popleft()
         self._waiting[0].follow(old)
 
+    # Who reads the connection -----------------------------------------------------------------------------------------
+
+    def _keep_up(self) -> None:
+        """The thread: read for asyncio's waits, and what comes while nobody waits."""
+        while not self._closed:
+            if not self._wakers:
+                self._wanted.wait(_DRAIN_S)
+            self._wanted.clear()
+            if self._wakers:
+                with self._reading:
+                    self._take_one(_POLL_MS)
+            elif self._skips:
+                self._take_all()
+        with self._reading:
+            self._connection.close()
+
+    def _take_all(self) -> None:
+        """What has arrived, without waiting. Nothing if somebody is reading already."""
+        if self._reading.acquire(blocking=False):
+            try:
+                for _ in range(self._hwm + 1):
+                    if not self._take_one(0):
+                        break
+            finally:
+                self._reading.release()
+
+    def _take_one(self, wait_ms: int) -> bool:
+        """Wait for a message and keep it. Whoever calls this is reading."""
+        parts = self._connection.receive(wait_ms)
+        if parts is None:
+            return False
+        message = self._subscription.take(parts)
+        if message is not None:
+            with self._keeping:
+                self._waiting.append(message)
+                if self._skips and len(self._waiting) > self._hwm:
+                    self._skip_oldest()
+                self._wake()
+        return True
+
     def _wake(self) -> None:
-        self._changed.notify_all()
         for waker in self._wakers:
             with suppress(RuntimeError):  # its event loop is closed
                 waker()
         self._wakers.clear()
-
-    # The thread -------------------------------------------------------------------------------------------------------
-
-    def _receive_all(self) -> None:
-        try:
-            while not self._closed:
-                if self._skips or self._has_room():
-                    parts = self._connection.receive()
-                    if parts is not None:
-                        self._put(self._subscription.take(parts))
-        finally:
-            self._connection.close()
-
-    def _has_room(self) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self._closed or len(self._waiting) < self._hwm, _POLL_MS / 1000)
-
-    def _put(self, message: _Waiting | None) -> None:
-        if message is None:
-            return
-        with self._changed:
-            self._waiting.append(message)
-            if self._skips and len(self._waiting) > self._hwm:
-                self._skip_oldest()
-            self._wake()
 
 
 @dataclass(kw_only=True)
@@ -417,13 +437,14 @@ class _Subscription:
 
 
 class _Connection:
-    """A socket with its monitor. Made by one thread and then used by another."""
+    """A socket with its monitor. Used by one thread at a time."""
 
     def __init__(self, url: str, *, topics: list[str], keys: Keys | None, conflate: bool, bind: bool, hwm: int) -> None:
         self._url = url
         self._bind = bind
         self._facts = "nobody is bound there yet" if not bind else "nobody has connected yet"
         self._retry_at = math.inf
+        self._wait_ms = -1  # as ZeroMQ starts: for ever
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = self._context.socket(zmq.SUB if topics else zmq.PULL)
         self._monitor = self._socket.get_monitor_socket()
@@ -452,8 +473,19 @@ class _Connection:
             self.close()
             raise
 
-    def receive(self) -> list[Any] | None:
-        """The parts of a message, ``None`` if none came within a moment."""
+    def receive(self, wait_ms: int) -> list[Any] | None:
+        """The parts of a message, ``None`` if none came in that time."""
+        if wait_ms != self._wait_ms:
+            self._socket.rcvtimeo = self._wait_ms = wait_ms
+        try:
+            parts: list[Any] = self._socket.recv_multipart(copy=False)
+        except zmq.Again:
+            self._look_after()
+            return None
+        return parts
+
+    def _look_after(self) -> None:
+        """What is to be done while nothing comes."""
         while self._monitor.poll(0):
             self._note(parse_monitor_message(self._monitor.recv_multipart())["event"])
         if time.monotonic() >= self._retry_at:
@@ -461,10 +493,6 @@ class _Connection:
             with suppress(zmq.ZMQError):  # it is gone already
                 self._socket.disconnect(self._url)
             self._socket.connect(self._url)
-        if not self._socket.poll(_POLL_MS):
-            return None
-        parts: list[Any] = self._socket.recv_multipart(copy=False)
-        return parts
 
     def _note(self, event: int) -> None:
         """Remember what the monitor told, for the message of a timeout."""

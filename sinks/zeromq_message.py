@@ -26,6 +26,7 @@ ImageEncoding = Literal["none", "jpeg", "raw"]
 
 _PREAMBLE = struct.Struct("<4sIQQ")
 _ALIGNMENT = 64  # of depth within a single part, so that it can be used where it lies
+_DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}
 _CAMERA = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_PIXELS = 16384
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
@@ -117,7 +118,7 @@ class MessageWriter:
             with np.errstate(invalid="ignore"):
                 depth = np.where(depth > options.max_depth, np.float32(np.inf), depth)
         values = depth if options.encoding == "32FC1" else to_millimetres(depth)
-        values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        values = np.ascontiguousarray(values, _DTYPES[options.encoding])
         image, image_parts = self._image(frame)
         height, width = values.shape
         camera = frame.camera.resized(width, height)
@@ -126,10 +127,7 @@ class MessageWriter:
             **about,
             "camera": options.camera,
             "frame_id": options.frame_id or f"{options.camera}_optical_frame",
-            **describe(frame),
-            "width": width,
-            "height": height,
-            "K": camera.matrix.ravel().tolist(),
+            **describe(frame, camera),
             "rectified": not any(camera.distortion),
             "encoding": options.encoding,
             "depth_unit": 1.0 if options.encoding == "32FC1" else 0.001,

@@ -142,6 +142,8 @@ class CameraIntrinsics:
 
     def resized(self, width: int, height: int) -> CameraIntrinsics:
         """The same camera for its pictures resized to ``width`` × ``height``: pixel edges map onto pixel edges."""
+        if (width, height) == (self.width, self.height):
+            return self
         sx, sy = width / self.width, height / self.height
         return CameraIntrinsics(
             fx=self.fx * sx,

@@ -27,13 +27,16 @@ import torch
 from torch import Tensor
 
 from model.device import choose_device, torch_errors
+from model.fast import Network, accelerate, choose_fast
 from model.focal import FocalConfig, FocalTracker, focal_from_fov
 from model.geometry import metric_depth, parse_output_size
 from model.host_memory import keep_freed_memory
 from model.intrinsics import GivenCamera
 from model.network import InferenceNetwork
+from model.network.reuse import ReusingNetwork
 from model.precision import DTYPES, Precision, choose, wider
 from model.preprocess import host_tensor, image_from_planes, network_input
+from model.resize import at_input_size
 from model.scene_cut import SceneCutDetector
 from model.streams import streams_for
 from model.weights import LoadedModel
@@ -42,6 +45,7 @@ from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate, Frame, Geo
 from stream.ports import Event, Lease
 
 _log = logging.getLogger(__name__)
+_STEADY_STD = 0.01  # of log focal: so well known, it need not be estimated in every frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,11 @@ class EstimatorConfig:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Number type of the network. auto: bf16 where the hardware computes it, else fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = "auto"
+    """Number type of the network. auto: bf16 where the hardware computes it, else fp32. fp8: approximate."""
+
+    fast: Literal["auto", "off", "graph", "compile"] = "auto"
+    """How the network is launched. graph: as one CUDA graph; compile: compiled by torch first; auto: graph on a GPU."""
 
     output_size: str = "source"
     """Size of the depth: source, network or WxH."""
@@ -60,9 +67,36 @@ class EstimatorConfig:
     in_flight: int = 2
     """Frames on a GPU at once. 2 hides transfers and the focal filter; 1 is slower, with a little less latency."""
 
+    batch: int = 1
+    """Frames that go through the network together. More than 1 is for files: frames wait for each other."""
+
+    fov_every: int = 1
+    """While the focal length is steady, estimate it in every so many frames only."""
+
+    low_memory: bool = False
+    """Work through the picture a few tiles at a time: the same depth, slower, in less memory."""
+
+    reuse_tiles: float | None = None
+    """For cameras that stand still: do not compute a tile again that differs by at most so many grey levels of 255
+    from what it was. 0: identical tiles only, which is exact; above 0 is approximate, and noise needs 2 or 3."""
+
+    input_size: int | None = None
+    """Side of the network's input in pixels, such as 1024 for depth-pro: approximate, for it was trained at 1536."""
+
     def __post_init__(self) -> None:
-        if not 1 <= self.in_flight <= 64:
-            raise ConfigError(f"--in-flight must be from 1 to 64, not {self.in_flight}")
+        for option, value, most in (
+            ("in-flight", self.in_flight, 64),
+            ("batch", self.batch, 64),
+            ("fov-every", self.fov_every, 1000),
+        ):
+            if not 1 <= value <= most:
+                raise ConfigError(f"--{option} must be from 1 to {most}, not {value}")
+        if self.reuse_tiles is None:
+            return
+        if not 0 <= self.reuse_tiles < 255:
+            raise ConfigError(f"--reuse-tiles takes grey levels from 0 to below 255, not {self.reuse_tiles}")
+        if self.batch > 1 or self.fast not in ("auto", "off"):
+            raise ConfigError("--reuse-tiles looks at one frame after the other; leave out --batch and --fast")
 
 
 class _Lane:
@@ -94,9 +128,9 @@ class _Job:
     scene_cut: bool
     given: CameraIntrinsics | None
     with_fov: bool
-    C_SS: Tensor
-    computed: Event
     precision: Precision
+    C_SS: Tensor
+    computed: Event | None = None  # before that it waits for its batch
 
 
 class DepthProEstimator:
@@ -124,20 +158,31 @@ class DepthProEstimator:
         with_image: bool = False,
     ) -> None:
         self._config = config or EstimatorConfig()
-        self._output_size = parse_output_size(self._config.output_size, model.config.output_size)
         self._device = choose_device(self._config.device)
+        self._fast = choose_fast(self._config.fast, self._device)
+        if self._config.reuse_tiles is not None:
+            self._fast = "off"  # which kernels run depends on the picture
+        if self._config.input_size is not None:
+            model = at_input_size(model, self._config.input_size)
         self._model = model
+        self._label = _label(model, self._config)
+        self._output_size = parse_output_size(self._config.output_size, model.config.output_size)
         self._camera = camera or GivenCamera()
         self._focal = FocalTracker(focal or FocalConfig())
         self._cuts = SceneCutDetector()
         self._with_image = with_image
         self._streams = streams_for(self._device)
-        self._capacity = self._config.in_flight if self._device.type == "cuda" else 1
+        self._capacity = self._config.batch * (self._config.in_flight if self._device.type == "cuda" else 1)
         self._lanes = deque(_Lane(self._device) for _ in range(self._capacity))
         self._jobs: deque[_Job] = deque()
-        self._networks: dict[Precision, InferenceNetwork] = {}
+        self._waiting: list[_Job] = []  # for their batch to be full
+        self._networks: dict[Precision, Network] = {}
+        self._steady = False  # whether the focal length is well known
+        self._without_fov = 0  # frames since it was last estimated
         if self._device.type == "cpu":
             keep_freed_memory()
+        else:
+            torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 keeps no more bits than fp16
         with torch_errors():
             self._precision = self._first_finite_precision()
 
@@ -177,13 +222,14 @@ class DepthProEstimator:
                 dropped=lease.dropped,
                 scene_cut=scene_cut,
                 given=given,
-                with_fov=given is None and frame.focal_px is None,
-                C_SS=torch.empty(0),
-                computed=uploaded,
+                with_fov=given is None and frame.focal_px is None and self._fov_is_due(scene_cut),
                 precision=self._precision,
+                C_SS=torch.empty(0),
             )
-            self._compute(job)
-        self._jobs.append(job)
+            self._jobs.append(job)
+            self._waiting.append(job)
+            if len(self._waiting) == self._config.batch:
+                self._compute_waiting()
 
     def collect(self) -> DepthFrame:
         """Wait for the oldest frame and finish it; see the module's picture.
@@ -191,15 +237,18 @@ class DepthProEstimator:
         Raises:
             ModelError: the device failed or is out of memory.
         """
-        job = self._jobs.popleft()
         with torch_errors(), torch.inference_mode():
-            job.computed.synchronize()  # the first wait: field of view and finiteness are on the host
+            if self._jobs[0].computed is None:
+                self._compute_waiting()  # nobody can tell whether more frames will come
+            job = self._jobs.popleft()
+            computed = _computed(job)
+            computed.synchronize()  # the first wait: field of view and finiteness are on the host
             retried = not job.lane.fov_and_finite[1] and self._retry(job)
             finite = bool(job.lane.fov_and_finite[1])
             focal, camera = self._scale(job, finite=finite)
             width, height = self._output_size or (job.frame.width, job.frame.height)
             with self._streams.on("download"):
-                self._streams.wait("download", job.computed)
+                self._streams.wait("download", _computed(job))
                 ratio = focal.smoothed_px / job.frame.width
                 depth_HW = metric_depth(job.C_SS, focal_ratio=ratio, width=width, height=height)
                 if not finite:
@@ -224,7 +273,7 @@ class DepthProEstimator:
             source_height=job.frame.height,
             image=None if image is None else image.numpy(),
             scene_cut=job.scene_cut,
-            model=self._model.name if self._model.trained else f"{self._model.name} (untrained)",
+            model=self._label,
             precision=job.precision,
             retried=retried,
             dropped=job.dropped,
@@ -236,21 +285,43 @@ class DepthProEstimator:
     def close(self) -> None:
         """Release the device. Frames still in flight are abandoned."""
         for job in self._jobs:
-            job.computed.synchronize()  # their memory must not be freed under the device's hands
+            if job.computed is not None:
+                job.computed.synchronize()  # their memory must not be freed under the device's hands
         self._jobs.clear()
+        self._waiting.clear()
         self._networks.clear()
 
-    def _compute(self, job: _Job) -> None:
-        """Queue preprocessing and network for ``job`` in its precision."""
-        network = self._network(job.precision)
+    def _fov_is_due(self, scene_cut: bool) -> bool:
+        """Whether this frame's field of view is to be estimated."""
+        self._steady &= not scene_cut
+        self._without_fov += 1
+        if self._steady and self._without_fov < self._config.fov_every:
+            return False
+        self._without_fov = 0
+        return True
+
+    def _compute_waiting(self) -> None:
+        self._compute(self._waiting)
+        self._waiting = []
+
+    def _compute(self, jobs: list[_Job]) -> None:
+        """Queue preprocessing and network for ``jobs``, which have the same precision, as one batch."""
+        network = self._network(jobs[0].precision)
+        size = self._model.config.input_size
         with self._streams.on("compute"):
-            x_13SS = network_input(job.lane.planes, job.frame, size=self._model.config.input_size)
-            C_1SS, fov_1 = network(x_13SS, with_fov=job.with_fov)
-            job.C_SS = C_1SS[0]
-            fov = fov_1[0] if fov_1 is not None else C_1SS.new_zeros(())
-            finite = torch.isfinite(job.C_SS).all() & torch.isfinite(fov)
-            job.lane.fov_and_finite.copy_(torch.stack((fov, finite.to(fov.dtype))), non_blocking=True)
-            job.computed = self._streams.mark("compute")
+            x_B3SS = torch.cat([network_input(job.lane.planes, job.frame, size=size) for job in jobs])
+            C_BSS, fov_B = network(x_B3SS, with_fov=any(job.with_fov for job in jobs))
+            if fov_B is None:
+                fov_B = C_BSS.new_zeros(len(jobs))
+            finite_B = torch.isfinite(C_BSS).flatten(1).all(1) & torch.isfinite(fov_B)
+            for job, C_SS, fov_and_finite in zip(
+                jobs, C_BSS, torch.stack((fov_B, finite_B.to(fov_B.dtype)), dim=1), strict=True
+            ):
+                job.C_SS = C_SS
+                job.lane.fov_and_finite.copy_(fov_and_finite, non_blocking=True)
+            computed = self._streams.mark("compute")
+            for job in jobs:
+                job.computed = computed
 
     def _retry(self, job: _Job) -> bool:
         """Run a frame again in the next wider type, if there is one. Its planes are still in its lane."""
@@ -259,8 +330,8 @@ class DepthProEstimator:
             return False
         _log.warning("frame %d is not finite in %s; trying %s", job.frame.index, job.precision, precision)
         job.precision = precision
-        self._compute(job)
-        job.computed.synchronize()  # rare enough that overlap does not matter
+        self._compute([job])
+        _computed(job).synchronize()  # rare enough that overlap does not matter
         return True
 
     def _scale(self, job: _Job, *, finite: bool) -> tuple[FocalEstimate, CameraIntrinsics]:
@@ -275,26 +346,38 @@ class DepthProEstimator:
             given_px=None if job.given is None else job.given.fx,
             metadata_px=frame.focal_px,
         )
+        cut_ahead = any(ahead.scene_cut for ahead in self._jobs)
+        self._steady = focal.log_std < _STEADY_STD and not cut_ahead
         return focal, job.given or CameraIntrinsics.from_focal(focal.smoothed_px, frame.width, frame.height)
 
-    def _network(self, precision: Precision) -> InferenceNetwork:
+    def _network(self, precision: Precision) -> Network:
         """The network in ``precision`` on the device; made when first needed."""
         if precision not in self._networks:
             # Always from the weights as they were loaded: a retry in fp32 must not start from rounded ones.
-            self._networks[precision] = InferenceNetwork(
-                self._model.network, device=self._device, dtype=DTYPES[precision]
+            network = InferenceNetwork(
+                self._model.network,
+                device=self._device,
+                dtype=DTYPES[precision],
+                float8=precision == "fp8",
+                low_memory=self._config.low_memory,
             )
+            tolerance = self._config.reuse_tiles
+            self._networks[precision] = network if tolerance is None else ReusingNetwork(network, tolerance=tolerance)
         return self._networks[precision]
 
     def _first_finite_precision(self) -> Precision:
-        """The wanted precision, or the next wider one that gives a finite output for a picture of noise."""
+        """The wanted precision, or the next wider one that gives a finite output for pictures of noise."""
         precision: Precision | None = choose(self._config.precision, self._device)
-        size = self._model.config.input_size
-        probe = torch.rand((1, 3, size, size), generator=torch.Generator().manual_seed(0)) * 2 - 1
+        shape = (self._config.batch, 3, self._model.config.input_size, self._model.config.input_size)
+        probe = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
         while precision is not None:
             with torch.inference_mode(), self._streams.on("compute"):
-                C_1SS, fov_1 = self._network(precision)(probe.to(self._device))
-                if bool(torch.isfinite(C_1SS).all() & torch.isfinite(fov_1).all()):
+                x_B3SS = probe.to(self._device)
+                network = self._network(precision)
+                C_BSS, fov_B = network(x_B3SS)
+                assert fov_B is not None
+                if bool(torch.isfinite(C_BSS).all() & torch.isfinite(fov_B).all()):
+                    self._networks[precision] = accelerate(network, self._fast, x_B3SS)
                     return precision
             del self._networks[precision]
             _log.warning("%s gives no finite output in %s on %s", self._model.name, precision, self._device)
@@ -306,3 +389,16 @@ class DepthProEstimator:
         if x.device.type == "cpu":
             return x
         return torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True)
+
+
+def _computed(job: _Job) -> Event:
+    assert job.computed is not None
+    return job.computed
+
+
+def _label(model: LoadedModel, config: EstimatorConfig) -> str:
+    """What outputs say of the model: whatever makes its depth another one than it was trained to give."""
+    label = model.name
+    if config.reuse_tiles:
+        label += f", tiles reused within {config.reuse_tiles:g} grey levels"
+    return label if model.trained else f"{label} (untrained)"

@@ -12,7 +12,7 @@ H W sides of a map; a number multiplies or divides.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +29,15 @@ from model.network.fold import (
     pointwise_then_deconv,
 )
 from model.network.fov import FovBranch
-from model.network.inference_layers import Borders, Conv, Deconv, Linear, Norm, Place, as_map, attention
+from model.network.inference_layers import Borders, Conv, Deconv, Float8Linear, Linear, Norm, Place, as_map, attention
 from model.network.tiles import merge_tiles, split_tiles
 
 # On a CPU the head works in bands of this size. They stay in its cache, and below the 32 MiB from which the C library
 # takes fresh, zeroed pages from the kernel at every allocation, which costs more than the arithmetic.
 _BAND_BYTES = 8 << 20
+
+TILES = 35  # of a picture: 25 of the finest, 9, and the smallest picture itself
+_TILES_AT_ONCE = 5  # to save memory
 
 
 class InferenceNetwork(nn.Module):
@@ -45,15 +48,23 @@ class InferenceNetwork(nn.Module):
         device: where to run; default: where ``trained`` is.
         dtype: number type to run in, default: that of ``trained``. The last layers of both heads stay in float32
             (see :class:`Float32Conv2d`). For another type build another: casting would round float32 layers, too.
+        float8: multiply the matrices of the transformers' blocks in 8 bits (see :class:`Float8Linear`): approximate.
+        low_memory: work through the tiles a few at a time, and through the head in bands on every device.
     """
 
     @torch.no_grad()
     def __init__(
-        self, trained: DepthProNetwork, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+        self,
+        trained: DepthProNetwork,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        float8: bool = False,
+        low_memory: bool = False,
     ) -> None:
         super().__init__()
         weight = trained.encoder.fuse_lowres.weight
-        place = Place(device=device or weight.device, dtype=dtype or weight.dtype)
+        place = Place(device=device or weight.device, dtype=dtype or weight.dtype, float8=float8)
         self.config = trained.config
         grid = self.config.grid
         self._counts = (16 * grid**2, 4 * grid**2, grid**2)  # patches of the pyramid, finest picture first
@@ -61,12 +72,15 @@ class InferenceNetwork(nn.Module):
         self.pyramid = PatchPyramid(self.config.patch_size, place)
         split, merge = tile_indices(grid)
         hooks = self.config.hook_blocks
-        self.tiles = Transformer(trained.encoder.patch_encoder, split, merge, place, hooks=hooks)
+        at_once = _TILES_AT_ONCE if low_memory else TILES
+        self.tiles = Transformer(
+            trained.encoder.patch_encoder, split, merge, place, hooks=hooks, finest=25, at_once=at_once
+        )
         whole = torch.arange(grid**2)
         self.image = Transformer(trained.encoder.image_encoder, whole, whole + 1, place)
         self.upsampling = Upsampling(trained, place)
         self.decoder = FusionDecoder(trained, place)
-        self.head = DepthHead(trained, place)
+        self.head = DepthHead(trained, place, in_bands=low_memory or place.device.type == "cpu")
         self.fov = FovHead(trained.fov, Transformer(trained.fov.encoder[0], whole, whole + 1, place), place)
         self.eval()
 
@@ -77,14 +91,22 @@ class InferenceNetwork(nn.Module):
             raise ValueError(f"the network takes pictures of shape [B, 3, {size}, {size}], not {list(x_B3SS.shape)}")
 
         patches_BPE = self.pyramid(x_B3SS)
-        smallest_BME = patches_BPE[:, -self._counts[-1] :]
-        final_BPC, (latent0_BMC, latent1_BMC) = self.tiles(patches_BPE)
-        x0_BMC, x1_BMC, x2_BMC = final_BPC.split(self._counts, dim=1)
+        smallest_BME = self.smallest(patches_BPE)
         global_BMC, _ = self.image(smallest_BME)
+        final_BPC, hooked = self.tiles(patches_BPE)
+        C_BSS, lowest_BD_2G = self.decode(final_BPC, hooked, global_BMC)
+        return C_BSS, self.fov(smallest_BME, lowest_BD_2G) if with_fov else None
 
-        skips = self.upsampling(latent0_BMC, latent1_BMC, x0_BMC, x1_BMC, torch.cat((x2_BMC, global_BMC), dim=2))
-        C_BSS = self.head(self.decoder(*skips))
-        return C_BSS, self.fov(smallest_BME, skips[-1]) if with_fov else None
+    def smallest(self, patches_BPE: Tensor) -> Tensor:
+        """The patches ``[B, G², E]`` of the smallest picture, which is the last tile."""
+        return patches_BPE[:, -self._counts[-1] :]
+
+    def decode(self, final_BPC: Tensor, hooked: list[Tensor], global_BMC: Tensor) -> tuple[Tensor, Tensor]:
+        """All tokens to ``C_BSS``, and the coarsest skip map ``lowest_BD_2G``, which the field of view needs."""
+        x0_BMC, x1_BMC, x2_BMC = torch.split(final_BPC, list(self._counts), dim=1)
+        skips = self.upsampling(*hooked, x0_BMC, x1_BMC, torch.cat((x2_BMC, global_BMC), dim=2))
+        C_BSS: Tensor = self.head(self.decoder(*skips))
+        return C_BSS, skips[-1]
 
 
 class PatchPyramid(nn.Module):
@@ -141,12 +163,24 @@ class Transformer(nn.Module):
         split: the patches of each tile, for all tiles of a picture.
         merge: the tokens to keep, among all tokens of all tiles of a picture.
         hooks: blocks whose raw outputs are wanted as well, for the finest tiles.
+        finest: how many tiles are of the finest picture; they come first.
+        at_once: tiles that are worked on together, at most.
     """
 
     split: Tensor
     merge: Tensor
 
-    def __init__(self, vit: Any, split: Tensor, merge: Tensor, place: Place, *, hooks: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        vit: Any,
+        split: Tensor,
+        merge: Tensor,
+        place: Place,
+        *,
+        hooks: tuple[int, ...] = (),
+        finest: int = 1,
+        at_once: int = TILES,
+    ) -> None:
         super().__init__()
         embedding = vit.patch_embed.proj
         self.embed = Linear(embedding.weight.flatten(1), embedding.bias, place)
@@ -156,26 +190,85 @@ class Transformer(nn.Module):
         self.norm = Norm(vit.norm, place)
         self.register_buffer("split", split.to(place.device), persistent=False)
         self.register_buffer("merge", merge.to(place.device), persistent=False)
-        self._hooks = hooks
+        self._hooks, self._finest, self._at_once = hooks, finest, at_once
+        self._count = split.numel() // self.positions.shape[1]
+        self._parts: list[_Part] = []  # where not all tiles are worked on together
+        if at_once < self._count:
+            self._parts = [self._part(some) for some in _chunks(list(range(self._count)), at_once)]
 
     def forward(self, patches_BPE: Tensor) -> tuple[Tensor, list[Tensor]]:
         """``patches_BPE`` to ``final_BMC``, one token for each of ``merge``, and what ``hooks`` ask for."""
-        batch, tokens = len(patches_BPE), self.positions.shape[1]
-        tiles_KNC = self.embed(patches_BPE).index_select(1, self.split).view(-1, tokens, self.positions.shape[2])
+        embedded_BPC = self.embed(patches_BPE)
+        if not self._parts:
+            finest = 16 * self.positions.shape[1] if self._hooks else 0
+            return self._run(embedded_BPC, self.split, self.merge, finest)
+        outputs = self.buffers_for(len(patches_BPE))
+        for part in self._parts:
+            self._fill(outputs, embedded_BPC, part)
+        return outputs[0], outputs[1:]
+
+    def buffers_for(self, batch: int) -> list[Tensor]:
+        """Uninitialised ``final_BMC`` and outputs of ``hooks``, for :meth:`update`."""
+        tokens, width = self.positions.shape[1:]
+        counts = (len(self.merge), *(16 * tokens for _ in self._hooks))
+        return [self.positions.new_empty(batch, count, width) for count in counts]
+
+    def update(self, outputs: list[Tensor], embedded_BPC: Tensor, tiles: list[int]) -> None:
+        """Compute some tiles, ascending, and write their tokens to where they belong in ``outputs``."""
+        for some in _chunks(tiles, self._at_once):
+            self._fill(outputs, embedded_BPC, self._part(some))
+
+    def _fill(self, outputs: list[Tensor], embedded_BPC: Tensor, part: _Part) -> None:
+        final_BMC, hooked = self._run(embedded_BPC, part.split, part.merge, part.finest)
+        outputs[0].index_copy_(1, part.places, final_BMC)
+        for output, tokens_BMC in zip(outputs[1:], hooked, strict=True):
+            output.index_copy_(1, part.places[: part.finest], tokens_BMC)
+
+    def _run(self, embedded_BPC: Tensor, split: Tensor, merge: Tensor, finest: int) -> tuple[Tensor, list[Tensor]]:
+        """Tiles that ``split`` cuts to the tokens that ``merge`` keeps, ``finest`` of which are of the finest tiles."""
+        batch, (tokens, width) = len(embedded_BPC), self.positions.shape[1:]
+        tiles_KNC = embedded_BPC.index_select(1, split).view(-1, tokens, width)
         tiles_KNC.add_(self.positions)
         x_KNC = torch.cat((self.class_token.expand(len(tiles_KNC), -1, -1), tiles_KNC), dim=1)
 
-        finest = self.merge[: 16 * tokens]
         hooked = []
         for number, block in enumerate(self.blocks[:-1]):
             x_KNC = block(x_KNC)
             if number in self._hooks:
-                hooked.append(keep(x_KNC, finest, batch))
+                hooked.append(keep(x_KNC, merge[:finest], batch))
         # Of the last block's tokens, those that a neighbouring tile stands for, and the class tokens, are not needed.
-        x_BMC = self.blocks[-1](x_KNC, kept=self.merge, batch=batch)
+        x_BMC = self.blocks[-1](x_KNC, kept=merge, batch=batch)
         if len(self.blocks) - 1 in self._hooks:
-            hooked.append(x_BMC[:, : 16 * tokens])
+            hooked.append(x_BMC[:, :finest])
         return self.norm(x_BMC), hooked
+
+    def _part(self, tiles: list[int]) -> _Part:
+        tokens = self.positions.shape[1] + 1  # with its class token
+        of_tile = self.merge // tokens
+        places = [(of_tile == tile).nonzero().flatten() for tile in tiles]
+        sources = [
+            self.merge[place] + (number - tile) * tokens
+            for number, (tile, place) in enumerate(zip(tiles, places, strict=True))
+        ]
+        return _Part(
+            split=self.split.view(self._count, -1)[tiles].flatten(),
+            merge=torch.cat(sources),
+            places=torch.cat(places),
+            finest=sum(len(place) for tile, place in zip(tiles, places, strict=True) if tile < self._finest),
+        )
+
+
+def _chunks(tiles: list[int], at_once: int) -> list[list[int]]:
+    return [tiles[first : first + at_once] for first in range(0, len(tiles), at_once)]
+
+
+class _Part(NamedTuple):
+    """Some tiles of a picture."""
+
+    split: Tensor  # their patches
+    merge: Tensor  # the tokens to keep, among all of theirs
+    places: Tensor  # where those belong among all that are kept
+    finest: int  # how many of them are of the finest tiles
 
 
 def keep(x_KNC: Tensor, kept_M: Tensor, batch: int) -> Tensor:
@@ -193,10 +286,11 @@ class Block(nn.Module):
         width = block.attn.qkv.in_features
         scale = torch.ones(3 * width, dtype=torch.float64)
         scale[:width] = (width / self._heads) ** -0.5  # of the queries
-        self.qkv = Linear.scaled(block.attn.qkv, scale, place)
-        self.proj = Linear.scaled(block.attn.proj, block.ls1.gamma, place)
-        self.fc1 = Linear(block.mlp.fc1.weight, block.mlp.fc1.bias, place, activate=True)
-        self.fc2 = Linear.scaled(block.mlp.fc2, block.ls2.gamma, place)
+        product = Float8Linear if place.float8 else Linear
+        self.qkv = product.scaled(block.attn.qkv, scale, place)
+        self.proj = product.scaled(block.attn.proj, block.ls1.gamma, place)
+        self.fc1 = product(block.mlp.fc1.weight, block.mlp.fc1.bias, place, activate=True)
+        self.fc2 = product.scaled(block.mlp.fc2, block.ls2.gamma, place)
 
     def forward(self, x_KNC: Tensor, *, kept: Tensor | None = None, batch: int = 1) -> Tensor:
         """All tokens, or ``x_BMC`` for those that are ``kept``: all are attended to, but only they are finished."""
@@ -313,8 +407,9 @@ class Residual(nn.Module):
 class DepthHead(nn.Module):
     """The decoder's map to canonical inverse depth ``C_BSS``, with the finest level's 1 × 1 projection in front."""
 
-    def __init__(self, trained: DepthProNetwork, place: Place) -> None:
+    def __init__(self, trained: DepthProNetwork, place: Place, *, in_bands: bool) -> None:
         super().__init__()
+        self._in_bands = in_bands
         first, deconv, second, _, last, _ = cast(Any, trained.head)
         projection: Any = trained.decoder.fusions[0].out_conv
 
@@ -338,7 +433,7 @@ class DepthHead(nn.Module):
         last = self.last.weight
         C_BSS = x_BDHH.new_empty((batch, 2 * height, 2 * width), dtype=last.dtype)
         rows = height
-        if x_BDHH.device.type == "cpu":
+        if self._in_bands:
             rows = max(1, _BAND_BYTES // (batch * 2 * 2 * width * last.shape[1] * last.itemsize))
         for top in range(0, height, rows):
             # A row of the result depends on its own row of the map and on a neighbour.

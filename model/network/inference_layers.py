@@ -7,7 +7,7 @@ H side of a map.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,11 @@ from torch.nn.functional import conv2d, conv_transpose2d, gelu, layer_norm, line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an inference network lives: the device and number type of its weights."""
+    """Where an inference network lives: the device and number type of its weights, and whether blocks go below it."""
 
     device: torch.device
     dtype: torch.dtype
+    float8: bool = False
 
     def exact(self, weight: Tensor) -> Tensor:
         """A trained weight, for the algebra."""
@@ -42,7 +43,7 @@ def attention(qkv_KN3C: Tensor, heads: int) -> Tensor:
     """Self-attention of each tile's tokens, their queries scaled already: ``attended_KNC``."""
     tiles, tokens, width = qkv_KN3C.shape
     q, k, v = qkv_KN3C.view(tiles, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    if qkv_KN3C.device.type == "cpu" and qkv_KN3C.dtype == torch.bfloat16 and tiles > 1 and tokens <= 128:
+    if qkv_KN3C.device.type == "cpu" and qkv_KN3C.dtype == torch.bfloat16 and tokens <= 128:
         # Of many short sequences two batched products take half the time of the fused kernel, which is for long ones.
         q, k, v = (x.reshape(tiles * heads, tokens, -1) for x in (q, k, v))
         attended = torch.bmm(torch.bmm(q, k.mT).softmax(-1), v).view(tiles, heads, tokens, -1)
@@ -79,7 +80,7 @@ class Linear(nn.Module):
             del self.weight
 
     @classmethod
-    def scaled(cls, layer: Any, scale_O: Tensor, place: Place) -> Linear:
+    def scaled(cls, layer: Any, scale_O: Tensor, place: Place) -> Self:
         """``layer`` followed by a multiplication by ``scale_O``."""
         scale_O = place.exact(scale_O)
         return cls(scale_O[:, None] * place.exact(layer.weight), scale_O * place.exact(layer.bias), place)
@@ -91,6 +92,34 @@ class Linear(nn.Module):
         then = "gelu" if self._activate else "none"
         fused: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self._packed, self.bias, then, [], "none")
         return fused
+
+
+class Float8Linear(Linear):
+    """A matrix product in 8 bits (float8 e4m3: 3 bits of fraction), summed up in float32.
+
+    Each row of the weights and each token is scaled so that its largest number is the largest of the type: a token
+    with large values does not cost the others their precision.
+    """
+
+    def __init__(self, weight_OI: Tensor, bias: Tensor | None, place: Place, *, activate: bool = False) -> None:
+        nn.Module.__init__(self)
+        self._activate, self._dtype = activate, place.dtype
+        self.bias = None if bias is None else place.fixed(bias)
+        scaled_OI, scale_O1 = _to_float8(place.exact(weight_OI))
+        self.weight, self.scale = (nn.Parameter(x, requires_grad=False) for x in (scaled_OI, scale_O1.T.contiguous()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows_MI, scale_M1 = _to_float8(x.flatten(0, -2))
+        product = torch._scaled_mm(rows_MI, self.weight.T, scale_M1, self.scale, bias=self.bias, out_dtype=self._dtype)
+        product = product.view(*x.shape[:-1], -1)
+        return gelu(product) if self._activate else product
+
+
+def _to_float8(x_MI: Tensor) -> tuple[Tensor, Tensor]:
+    """``x_MI`` as float8, and the ``scale_M1`` to multiply it with again, float32."""
+    largest_M1 = x_MI.abs().amax(dim=1, keepdim=True).clamp_min(1e-12).float()
+    scale_M1 = largest_M1 / torch.finfo(torch.float8_e4m3fn).max
+    return (x_MI / scale_M1).to(torch.float8_e4m3fn), scale_M1
 
 
 def _can_pack(place: Place) -> bool:

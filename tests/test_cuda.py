@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from model.estimator import DepthProEstimator, EstimatorConfig
+from model.fast import GraphedNetwork
 from model.focal import FocalConfig
 from model.streams import CudaStreams
+from model.weights import load
 from stream.frame import DepthFrame
 from stream.pipeline import Pipeline
 from stream.ring import Ring
@@ -138,7 +140,7 @@ def test_fp16_that_overflows_falls_back_at_the_start(caplog: pytest.LogCaptureFi
 
 def test_fp16_that_overflows_for_one_frame_is_retried() -> None:
     model = tiny_model()
-    config = EstimatorConfig(device="cuda", precision="fp16")
+    config = EstimatorConfig(device="cuda", precision="fp16", fast="off")
     estimator = DepthProEstimator(model=model, focal=RAW, config=config)
     half = estimator._networks["fp16"]
     half.register_forward_hook(lambda _m, _a, out: (out[0] * torch.inf, out[1]))
@@ -146,6 +148,52 @@ def test_fp16_that_overflows_for_one_frame_is_retried() -> None:
     exact = estimator_result(DepthProEstimator(model=tiny_model(), focal=RAW, config=FP32), index=0)
     assert (result.precision, result.retried) == ("fp32", True)
     np.testing.assert_array_equal(result.depth, exact.depth)
+
+
+@pytest.mark.parametrize("fast", ["graph", "compile"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_recorded_graphs_give_what_plain_launches_give(fast: str, batch: int, caplog: pytest.LogCaptureFixture) -> None:
+    plain = run_all(DepthProEstimator(model=tiny_model(), config=replace(FP32, fast="off", batch=batch)), 20)
+    config = replace(FP32, fast=fast, batch=batch, fov_every=2)  # with and without field of view, full batches and not
+    estimator = DepthProEstimator(model=tiny_model(), config=config)
+    assert isinstance(estimator._networks["fp32"], GraphedNetwork)
+    assert "going on without" not in caplog.text
+    for ours, theirs in zip(run_all(estimator, 20), plain, strict=True):
+        if ours.focal.raw_px is not None:
+            assert ours.focal.raw_px == pytest.approx(theirs.focal.raw_px, rel=1e-3)
+        ratio = ours.focal.smoothed_px / theirs.focal.smoothed_px
+        np.testing.assert_allclose(ours.depth / ratio, theirs.depth, rtol=1e-3)
+
+
+def test_a_graph_recorded_in_mid_stream_disturbs_nobody() -> None:
+    """The producer goes on waiting for uploads and sinks give memory back while a graph is recorded."""
+    estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, fast="graph", batch=4))
+    estimator._networks["fp32"]._recordings.clear()
+    sink = ScriptedSink()
+    Pipeline(source=ScriptedSource(42), estimator=estimator, sinks=[sink], pinned=True).run()
+    assert sink.written == list(range(42))
+
+
+def test_fp8_is_close_to_fp32() -> None:
+    if torch.cuda.get_device_capability() < (8, 9):
+        pytest.skip("this GPU has no fp8")
+    exact = run_all(DepthProEstimator(model=load("nano"), focal=RAW, config=FP32), 2)
+    config = EstimatorConfig(device="cuda", precision="fp8")
+    for ours, theirs in zip(
+        run_all(DepthProEstimator(model=load("nano"), focal=RAW, config=config), 2), exact, strict=True
+    ):
+        assert ours.precision == "fp8"
+        assert np.nanmedian(np.abs(ours.depth / theirs.depth - 1)) < 0.05
+
+
+@pytest.mark.parametrize("options", [{"low_memory": True}, {"reuse_tiles": 0.0}, {"batch": 2}])
+def test_other_ways_through_the_tiles_give_the_same_depth(options: dict[str, object]) -> None:
+    plain = run_all(DepthProEstimator(model=tiny_model(), focal=RAW, config=FP32), 4)
+    config = replace(FP32, **options)  # type: ignore[arg-type]
+    for ours, theirs in zip(
+        run_all(DepthProEstimator(model=tiny_model(), focal=RAW, config=config), 4), plain, strict=True
+    ):
+        np.testing.assert_allclose(ours.depth, theirs.depth, rtol=1e-3)
 
 
 def test_a_whole_pipeline_on_the_gpu_keeps_every_frame() -> None:

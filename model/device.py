@@ -36,6 +36,6 @@ def torch_errors() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as exc:
-        raise ModelError("the GPU is out of memory: close other programs, or use --model nano or --device cpu") from exc
+        raise ModelError("the GPU is out of memory: close other programs, or use --low-memory or --model nano") from exc
     except RuntimeError as exc:
         raise ModelError(f"the network failed: {str(exc).strip().splitlines()[0]}") from exc

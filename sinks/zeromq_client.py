@@ -478,10 +478,12 @@ class _Connection:
         if wait_ms != self._wait_ms:
             self._socket.rcvtimeo = self._wait_ms = wait_ms
         try:
-            parts: list[Any] = self._socket.recv_multipart(copy=False)
+            parts = [self._socket.recv(copy=False)]
         except zmq.Again:
             self._look_after()
             return None
+        while parts[-1].more:  # the parts of a message come all together; this is twice as fast as recv_multipart
+            parts.append(self._socket.recv(copy=False))
         return parts
 
     def _look_after(self) -> None:

@@ -86,6 +86,17 @@ class Result:
     network: list[NetworkRow]
     end_to_end: list[StageRow]
 
+    def figures(self, row: NetworkRow) -> dict[str, float]:
+        """What is told of a contender that did not fail."""
+        ms = statistics.median(row.medians_ms)
+        return {
+            "median_ms": ms,
+            "p99_ms": float(np.percentile([t for times in row.frames_ms for t in times], 99)),
+            "frames_per_s": 1e3 / ms,
+            "flops_per_s": self.flops_per_frame / ms * 1e3,
+            "share_of_floor": self.floors[row.precision].frame_ms / ms,
+        }
+
     def to_json(self) -> str:
         """Everything, with what the tables show of it."""
         written = asdict(self)
@@ -93,7 +104,7 @@ class Result:
             for error in ("error_random", "error_nano"):
                 shown[error] = _finite(shown[error])
             if not row.failed:
-                shown |= {"median_ms": statistics.median(row.medians_ms), "ratios": row.ratios}
+                shown |= self.figures(row) | {"ratios": row.ratios}
         for stage, shown in zip(self.end_to_end, written["end_to_end"], strict=True):
             shown["ratios"] = stage.ratios
         return json.dumps(written, indent=2) + "\n"
@@ -185,7 +196,7 @@ def print_tables(result: Result, console: Console) -> None:
 
 
 def network_table(result: Result, caption: str) -> Table:
-    what = f"{result.model}, random weights: medians of {result.rounds} rounds of {result.frames} frames"
+    what = f"{result.model}, random weights: medians over {result.rounds} rounds of {result.frames} frames"
     table = Table(title=what, caption=caption)
     table.add_column("network", max_width=42)
     for heading in ("ms a frame (rounds)", "p99", "frames/s", "× transformers", "TFLOP/s", "of floor", "MiB"):
@@ -195,16 +206,15 @@ def network_table(result: Result, caption: str) -> Table:
         if row.failed:
             table.add_row(f"{row.name}\nfailed: {row.failed}", *["–"] * 8)
             continue
-        ms = statistics.median(row.medians_ms)
-        every = [t for times in row.frames_ms for t in times]
+        figures = result.figures(row)
         table.add_row(
             row.name + (" (approximate)" if row.approximate else ""),
-            f"{ms:.2f} ({min(row.medians_ms):.2f} - {max(row.medians_ms):.2f})",
-            f"{np.percentile(every, 99):.2f}",
-            f"{1e3 / ms:.2f}",
+            f"{figures['median_ms']:.2f} ({min(row.medians_ms):.2f} - {max(row.medians_ms):.2f})",
+            f"{figures['p99_ms']:.2f}",
+            f"{figures['frames_per_s']:.2f}",
             _ratio(row.ratios),
-            f"{result.flops_per_frame / ms / 1e9:.2f}",
-            f"{result.floors[row.precision].frame_ms / ms:.0%}",
+            f"{figures['flops_per_s'] / 1e12:.2f}",
+            f"{figures['share_of_floor']:.0%}",
             _mib(row.peak_mib),
             f"{_error(row.error_random)}, {_error(row.error_nano)}",
         )
@@ -279,7 +289,7 @@ def main(
     chosen = contenders(place, input_size=SMALLER_INPUT.get(preset))
     stages = [Stage(size=size, mode=mode) for size in SIZES for mode in MODES]
     if only:
-        names = [one.name for one in (*chosen, *stages)]
+        names = [c.name for c in chosen] + [s.name for s in stages]
         chosen = [c for c in chosen if any(part in c.name for part in only)]
         stages = [s for s in stages if any(part in s.name for part in only)]
         if not chosen and not stages:

@@ -58,7 +58,7 @@ def useful_flops(config: NetworkConfig) -> int:
 
 def product_rate(precision: Precision, device: torch.device) -> float:
     """Floating-point operations per second of a large matrix product: the median of some."""
-    side = 8192 if device.type == "cuda" else 1024
+    side = 8192 if device.type == "cuda" else 512
     a, b = (torch.randn(side, side, device=device) for _ in range(2))
     if precision == "fp8":
         a8, b8 = a.to(torch.float8_e4m3fn), b.to(torch.float8_e4m3fn)
@@ -77,7 +77,7 @@ def product_rate(precision: Precision, device: torch.device) -> float:
 
 def copy_rate(device: torch.device) -> float:
     """Bytes per second that a copy within the device's memory reads and writes."""
-    source = torch.ones(1 << (30 if device.type == "cuda" else 27), dtype=torch.uint8, device=device)
+    source = torch.ones(1 << (30 if device.type == "cuda" else 25), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     taken = milliseconds(lambda x: target.copy_(x), source, 10)
     return 2 * source.numel() / (statistics.median(taken) * 1e-3)
@@ -91,8 +91,8 @@ def allocated(device: torch.device) -> int:
 def free(device: torch.device) -> None:
     """Give memory back that nobody uses any longer."""
     torch._dynamo.reset()
-    gc.collect()
     if device.type == "cuda":
+        gc.collect()  # of a compiled network, parts hold on to each other
         torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
 

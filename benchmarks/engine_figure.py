@@ -38,7 +38,8 @@ def draw(result: Result, path: Path) -> None:
         axes.barh(y, rate, height=0.7, color=_COLOURS[kind])
         axes.plot((min(rates), max(rates)), (y, y), color="#222222", lw=1)
         axes.plot((floor, floor), (y - 0.42, y + 0.42), color="#c0392b", lw=2)
-        axes.text(max(rates), y, f" {rate:.1f}", va="center")
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+        axes.annotate(f"{rate:.1f}", (max(rates), y), (4, 0), textcoords="offset points", va="center", bbox=box)
     axes.plot((), (), color="#c0392b", lw=2, label="the trained network's work at the rate of a large matrix product")
     axes.plot((), (), color="#222222", lw=1, label="lowest to highest round")
     axes.legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.16 * 8 / (len(bars) + 4)), frameon=False)

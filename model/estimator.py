@@ -377,7 +377,8 @@ class DepthProEstimator:
                 C_BSS, fov_B = network(x_B3SS)
                 assert fov_B is not None
                 if bool(torch.isfinite(C_BSS).all() & torch.isfinite(fov_B).all()):
-                    self._networks[precision] = accelerate(network, self._fast, x_B3SS)
+                    ways = (False,) if self._camera.is_given else (True, False)[: min(self._config.fov_every, 2)]
+                    self._networks[precision] = accelerate(network, self._fast, x_B3SS, with_fov=ways)
                     return precision
             del self._networks[precision]
             _log.warning("%s gives no finite output in %s on %s", self._model.name, precision, self._device)

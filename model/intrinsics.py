@@ -56,6 +56,11 @@ class GivenCamera:
         path = self._config.camera_info
         self._calibration = read_camera_info(path) if path is not None else None
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the user gave anything."""
+        return self._config != CameraConfig()
+
     def intrinsics(self, width: int, height: int) -> CameraIntrinsics | None:
         """The camera for upright pictures of ``width`` × ``height`` pixels; ``None`` where the user gave nothing.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ FLOAT8 = Contender(network="ours", precision="fp8", fast="compile")
 
 @pytest.fixture(scope="module")
 def console() -> Console:
-    return Console(width=200, record=True, quiet=True)
+    return Console(file=io.StringIO())
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +81,13 @@ def test_json_has_the_device_and_every_row(result: Result) -> None:
     assert [row["name"] for row in written["network"]] == [c.name for c in (THEIRS, OURS, IMPOSSIBLE, FLOAT8)]
     assert [row["name"] for row in written["end_to_end"]] == ["720p, batch 4", "nowhere, default"]
     assert "CUDA graphs" in written["network"][2]["failed"]
+    assert written["network"][1]["frames_per_s"] == pytest.approx(1e3 / written["network"][1]["frames_ms"][0][0])
 
 
 def test_tables_and_figure_take_all_of_it(result: Result, tmp_path: Path) -> None:
-    console = Console(width=200, record=True, quiet=True)
-    print_tables(result, console)
-    shown = console.export_text()
+    written = io.StringIO()
+    print_tables(result, Console(width=200, file=written))
+    shown = written.getvalue()
     assert all(row.name in shown for row in (*result.network, *result.end_to_end))
     assert "CUDA graphs" in shown
     assert "only ratios count" in shown
@@ -116,8 +119,6 @@ def test_depth_error_leaves_out_what_is_infinitely_far() -> None:
 
 
 def test_falling_back_is_a_failure() -> None:
-    import logging
-
     with pytest.raises(RuntimeError, match="going on without"), failing_on_warnings():
         logging.getLogger("model.fast").warning("going on without %s", "it")
 

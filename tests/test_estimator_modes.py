@@ -300,10 +300,14 @@ def test_a_faster_network_that_fails_or_differs_is_given_up(
     def fails(*_args: object, **_options: object) -> object:
         raise RuntimeError("no compiler\nin many lines")
 
+    def differs(x: torch.Tensor, *, with_fov: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
+        C, fov = network(x, with_fov=with_fov)
+        return C * 1.1, fov
+
     with torch.inference_mode(), caplog.at_level(logging.WARNING):
         monkeypatch.setattr(torch, "compile", fails)
         assert accelerate(network, "compile", x) is network
-        monkeypatch.setattr(torch, "compile", lambda _network, **_options: lambda x: (network(x)[0] * 1.1, None))
+        monkeypatch.setattr(torch, "compile", lambda _network, **_options: differs)
         assert accelerate(network, "compile", x) is network
     assert "--fast compile does not work here, going on without: no compiler" in caplog.messages[0]
     assert "gives other depth" in caplog.messages[1]

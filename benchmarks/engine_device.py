@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -95,6 +96,11 @@ def free(device: torch.device) -> None:
         gc.collect()  # of a compiled network, parts hold on to each other
         torch.cuda.synchronize(device)
         torch.cuda.empty_cache()
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, short: compilers tell pages."""
+    return shorten(str(error), width=200, placeholder=" …") or type(error).__name__
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -10,12 +10,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from benchmarks.engine_contenders import Contender, Run, place, quicken
-from benchmarks.engine_device import allocated, free, milliseconds
+from benchmarks.engine_device import allocated, free, milliseconds, reason
 from model.demo import DemoSource
 from model.precision import DTYPES, Precision
 from model.preprocess import host_tensor, network_input
 from model.weights import LoadedModel
-from stream.errors import one_line
 
 _WARM_UP = 3
 _LEAST_C = 1e-4  # canonical inverse depth below which nothing is compared: as good as infinitely far
@@ -86,14 +85,14 @@ class NetworkBenchmark:
         try:
             self._measure(contender, row)
         except Exception as exc:  # noqa: BLE001 (out of memory, no compiler, no such type: the others go on)
-            row.failed = one_line(exc) or type(exc).__name__
+            row.failed = reason(exc)
         free(self._device)
         if self._trained is None or self._exact_nano is None or contender.input_size is not None or row.failed:
             return row
         try:
             row.error_nano = depth_error(self._depth(contender, self._trained), self._exact_nano)
         except Exception as exc:  # noqa: BLE001 (what was measured stays)
-            row.failed_nano = one_line(exc) or type(exc).__name__
+            row.failed_nano = reason(exc)
         free(self._device)
         return row
 

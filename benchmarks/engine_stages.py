@@ -13,13 +13,12 @@ import numpy as np
 import torch
 
 from benchmarks.engine_contenders import failing_on_warnings
-from benchmarks.engine_device import allocated, free
+from benchmarks.engine_device import allocated, free, reason
 from benchmarks.pipeline import estimator_rate
 from model.estimator import DepthProEstimator, EstimatorConfig
 from model.precision import Precision
 from model.weights import LoadedModel
 from sinks.null import NullSink
-from stream.errors import one_line
 from stream.frame import DepthFrame, Frame, Geometry
 from stream.pipeline import Pipeline
 from stream.ports import Lease, SourceInfo
@@ -125,7 +124,7 @@ def measure_stage(stage: Stage, model: LoadedModel, device: torch.device, *, fra
     try:
         _measure_stage(stage, row, model, device, frames, rounds)
     except Exception as exc:  # noqa: BLE001 (as for the network's contenders: the others go on)
-        row.failed = one_line(exc) or type(exc).__name__
+        row.failed = reason(exc)
     free(device)
     return row
 

@@ -91,7 +91,7 @@ class Looped:
 
 def network_rate(estimator: DepthProEstimator, size: int, frames: int) -> float:
     """Frames per second of the network alone."""
-    network = estimator._network(estimator.precision)
+    network = estimator._engine._network(estimator.precision)
     x = (torch.rand(1, 3, size, size) * 2 - 1).to(estimator.device)
     with torch.inference_mode():
         network(x)

@@ -27,20 +27,19 @@ import torch
 from torch import Tensor
 
 from model.device import choose_device, torch_errors
-from model.fast import Network, accelerate, choose_fast
+from model.engine import Engine
+from model.fast import choose_fast
 from model.focal import FocalConfig, FocalTracker, focal_from_fov
 from model.geometry import metric_depth, parse_output_size
 from model.host_memory import keep_freed_memory
 from model.intrinsics import GivenCamera
-from model.network import InferenceNetwork
-from model.network.reuse import ReusingNetwork
-from model.precision import DTYPES, Precision, choose, wider
+from model.precision import Precision, choose, wider
 from model.preprocess import host_tensor, image_from_planes, network_input
 from model.resize import at_input_size
 from model.scene_cut import SceneCutDetector
 from model.streams import streams_for
 from model.weights import LoadedModel
-from stream.errors import ConfigError, ModelError
+from stream.errors import ConfigError
 from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate, Frame, Geometry
 from stream.ports import Event, Lease
 
@@ -159,12 +158,8 @@ class DepthProEstimator:
     ) -> None:
         self._config = config or EstimatorConfig()
         self._device = choose_device(self._config.device)
-        self._fast = choose_fast(self._config.fast, self._device)
-        if self._config.reuse_tiles is not None:
-            self._fast = "off"  # which kernels run depends on the picture
         if self._config.input_size is not None:
             model = at_input_size(model, self._config.input_size)
-        self._model = model
         self._label = _label(model, self._config)
         self._output_size = parse_output_size(self._config.output_size, model.config.output_size)
         self._camera = camera or GivenCamera()
@@ -176,15 +171,12 @@ class DepthProEstimator:
         self._lanes = deque(_Lane(self._device) for _ in range(self._capacity))
         self._jobs: deque[_Job] = deque()
         self._waiting: list[_Job] = []  # for their batch to be full
-        self._networks: dict[Precision, Network] = {}
         self._steady = False  # whether the focal length is well known
         self._without_fov = 0  # frames since it was last estimated
         if self._device.type == "cpu":
             keep_freed_memory()
-        else:
-            torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 keeps no more bits than fp16
-        with torch_errors():
-            self._precision = self._first_finite_precision()
+        with torch_errors(), torch.inference_mode(), self._streams.on("compute"):
+            self._engine = self._make_engine(model)
 
     @property
     def capacity(self) -> int:
@@ -198,7 +190,7 @@ class DepthProEstimator:
     @property
     def precision(self) -> Precision:
         """What the network runs in, after the probe at the start."""
-        return self._precision
+        return self._engine.precision
 
     def submit(self, lease: Lease) -> None:
         """Start work on a frame; see the module's picture.
@@ -223,7 +215,7 @@ class DepthProEstimator:
                 scene_cut=scene_cut,
                 given=given,
                 with_fov=given is None and frame.focal_px is None and self._fov_is_due(scene_cut),
-                precision=self._precision,
+                precision=self._engine.precision,
                 C_SS=torch.empty(0),
             )
             self._jobs.append(job)
@@ -289,7 +281,21 @@ class DepthProEstimator:
                 job.computed.synchronize()  # their memory must not be freed under the device's hands
         self._jobs.clear()
         self._waiting.clear()
-        self._networks.clear()
+        self._engine.close()
+
+    def _make_engine(self, model: LoadedModel) -> Engine:
+        config = self._config
+        fast = choose_fast(config.fast, self._device)
+        return Engine(
+            model,
+            device=self._device,
+            precision=choose(config.precision, self._device),
+            fast="off" if config.reuse_tiles is not None else fast,  # then what is launched depends on the picture
+            batch=config.batch,
+            with_fov=(False,) if self._camera.is_given else (True, False)[: min(config.fov_every, 2)],
+            low_memory=config.low_memory,
+            reuse_tiles=config.reuse_tiles,
+        )
 
     def _fov_is_due(self, scene_cut: bool) -> bool:
         """Whether this frame's field of view is to be estimated."""
@@ -306,11 +312,11 @@ class DepthProEstimator:
 
     def _compute(self, jobs: list[_Job]) -> None:
         """Queue preprocessing and network for ``jobs``, which have the same precision, as one batch."""
-        network = self._network(jobs[0].precision)
-        size = self._model.config.input_size
+        size = self._engine.input_size
         with self._streams.on("compute"):
             x_B3SS = torch.cat([network_input(job.lane.planes, job.frame, size=size) for job in jobs])
-            C_BSS, fov_B = network(x_B3SS, with_fov=any(job.with_fov for job in jobs))
+            with_fov = any(job.with_fov for job in jobs)
+            C_BSS, fov_B = self._engine.run(x_B3SS, jobs[0].precision, with_fov=with_fov)
             if fov_B is None:
                 fov_B = C_BSS.new_zeros(len(jobs))
             finite_B = torch.isfinite(C_BSS).flatten(1).all(1) & torch.isfinite(fov_B)
@@ -349,41 +355,6 @@ class DepthProEstimator:
         cut_ahead = any(ahead.scene_cut for ahead in self._jobs)
         self._steady = focal.log_std < _STEADY_STD and not cut_ahead
         return focal, job.given or CameraIntrinsics.from_focal(focal.smoothed_px, frame.width, frame.height)
-
-    def _network(self, precision: Precision) -> Network:
-        """The network in ``precision`` on the device; made when first needed."""
-        if precision not in self._networks:
-            # Always from the weights as they were loaded: a retry in fp32 must not start from rounded ones.
-            network = InferenceNetwork(
-                self._model.network,
-                device=self._device,
-                dtype=DTYPES[precision],
-                float8=precision == "fp8",
-                low_memory=self._config.low_memory,
-            )
-            tolerance = self._config.reuse_tiles
-            self._networks[precision] = network if tolerance is None else ReusingNetwork(network, tolerance=tolerance)
-        return self._networks[precision]
-
-    def _first_finite_precision(self) -> Precision:
-        """The wanted precision, or the next wider one that gives a finite output for pictures of noise."""
-        precision: Precision | None = choose(self._config.precision, self._device)
-        shape = (self._config.batch, 3, self._model.config.input_size, self._model.config.input_size)
-        probe = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-        while precision is not None:
-            with torch.inference_mode(), self._streams.on("compute"):
-                x_B3SS = probe.to(self._device)
-                network = self._network(precision)
-                C_BSS, fov_B = network(x_B3SS)
-                assert fov_B is not None
-                if bool(torch.isfinite(C_BSS).all() & torch.isfinite(fov_B).all()):
-                    ways = (False,) if self._camera.is_given else (True, False)[: min(self._config.fov_every, 2)]
-                    self._networks[precision] = accelerate(network, self._fast, x_B3SS, with_fov=ways)
-                    return precision
-            del self._networks[precision]
-            _log.warning("%s gives no finite output in %s on %s", self._model.name, precision, self._device)
-            precision = wider(precision)
-        raise ModelError(f"{self._model.name} gives no finite output even in fp32: its weights are damaged")
 
     def _to_host(self, x: Tensor) -> Tensor:
         """Start copying ``x`` to page-locked memory, which torch recycles once the last sink has let go of it."""

@@ -22,6 +22,7 @@ Fast = Literal["off", "graph", "compile"]
 
 _WARM_UP = 3  # runs before a capture: libraries choose algorithms and take memory in the first ones
 _ROUNDING = 0.02  # mean relative difference that another order of operations in 16 bits may make
+_LONGEST = 300  # characters of a reason; compilers print their whole program
 _log = logging.getLogger(__name__)
 
 
@@ -39,8 +40,9 @@ def choose_fast(wanted: Fast | Literal["auto"], device: torch.device) -> Fast:
     """
     if wanted == "auto":
         return "graph" if device.type == "cuda" else "off"
-    if wanted == "graph" and device.type != "cuda":
-        raise ConfigError(f"--fast graph records CUDA graphs, and the device is {device}; choose auto, off or compile")
+    if wanted != "off" and device.type != "cuda":
+        # There is no graph on a CPU, and compiled code is slower there than what runs without (docs/speed.md).
+        raise ConfigError(f"--fast {wanted} is for NVIDIA GPUs, and the device is {device}; leave it out")
     return wanted
 
 
@@ -66,7 +68,7 @@ def accelerate(network: Network, fast: Fast, probe_B3SS: Tensor, *, with_fov: Se
             for found, expected in zip(faster(probe_B3SS, with_fov=fov), network(probe_B3SS, with_fov=fov), strict=True)
         ]
     except Exception as exc:  # noqa: BLE001 (compilers raise anything, and none of it keeps the plain network from running)
-        _log.warning("--fast %s does not work here, going on without: %s", fast, one_line(exc))
+        _log.warning("--fast %s does not work here, going on without: %s", fast, one_line(exc)[:_LONGEST])
         return network
     if not all(difference <= _ROUNDING for difference in differences):  # NaN is no agreement either
         _log.warning("--fast %s gives other depth here (%.1f %%), going on without", fast, 100 * max(differences))

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks.engine import Result, benchmark, print_tables
 from benchmarks.engine_contenders import Contender, contenders, failing_on_warnings, place, quicken
+from benchmarks.engine_device import reason
 from benchmarks.engine_figure import draw
 from benchmarks.engine_network import depth_error
 from benchmarks.engine_stages import Stage, decoded_frames
@@ -116,6 +117,11 @@ def test_depth_error_leaves_out_what_is_infinitely_far() -> None:
     exact = torch.tensor([[[1.0, 0.5, 0.25, 0.0]]])
     assert depth_error(exact / 1.1, exact) == pytest.approx(0.1)
     assert depth_error(exact + torch.tensor([0, 0, 0, 5.0]), exact) == 0
+
+
+def test_a_reason_is_short_and_never_empty() -> None:
+    assert len(reason(RuntimeError("no room\n" * 1000))) <= 200
+    assert reason(AssertionError()) == "AssertionError"
 
 
 def test_falling_back_is_a_failure() -> None:

@@ -142,7 +142,7 @@ def test_fp16_that_overflows_for_one_frame_is_retried() -> None:
     model = tiny_model()
     config = EstimatorConfig(device="cuda", precision="fp16", fast="off")
     estimator = DepthProEstimator(model=model, focal=RAW, config=config)
-    half = estimator._networks["fp16"]
+    half = estimator._engine._networks["fp16"]
     half.register_forward_hook(lambda _m, _a, out: (out[0] * torch.inf, out[1]))
     result = estimator_result(estimator, index=0)
     exact = estimator_result(DepthProEstimator(model=tiny_model(), focal=RAW, config=FP32), index=0)
@@ -156,7 +156,7 @@ def test_recorded_graphs_give_what_plain_launches_give(fast: str, batch: int, ca
     plain = run_all(DepthProEstimator(model=tiny_model(), config=replace(FP32, fast="off", batch=batch)), 20)
     config = replace(FP32, fast=fast, batch=batch, fov_every=2)  # with and without field of view, full batches and not
     estimator = DepthProEstimator(model=tiny_model(), config=config)
-    assert isinstance(estimator._networks["fp32"], GraphedNetwork)
+    assert isinstance(estimator._engine._networks["fp32"], GraphedNetwork)
     assert "going on without" not in caplog.text
     for ours, theirs in zip(run_all(estimator, 20), plain, strict=True):
         if ours.focal.raw_px is not None:
@@ -168,7 +168,7 @@ def test_recorded_graphs_give_what_plain_launches_give(fast: str, batch: int, ca
 def test_a_graph_recorded_in_mid_stream_disturbs_nobody() -> None:
     """The producer goes on waiting for uploads and sinks give memory back while a graph is recorded."""
     estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, fast="graph", batch=4))
-    estimator._networks["fp32"]._recordings.clear()
+    estimator._engine._networks["fp32"]._recordings.clear()
     sink = ScriptedSink()
     Pipeline(source=ScriptedSource(42), estimator=estimator, sinks=[sink], pinned=True).run()
     assert sink.written == list(range(42))

@@ -116,7 +116,7 @@ class MustNotRun(nn.Module):
 
 
 def without_fov_branch(estimator: DepthProEstimator) -> DepthProEstimator:
-    for network in estimator._networks.values():
+    for network in estimator._engine._networks.values():
         network.fov = MustNotRun()
     return estimator
 
@@ -261,7 +261,7 @@ def test_no_frame_in_flight_is_refused() -> None:
 
 def test_an_error_of_torch_becomes_one_line() -> None:
     estimator = DepthProEstimator(model=tiny_model(), config=FP32)
-    for network in estimator._networks.values():
+    for network in estimator._engine._networks.values():
         network.head.conv = nn.Conv2d(1, 1, 1)  # does not fit what comes before it
     with pytest.raises(ModelError, match="the network failed") as caught:
         estimator.submit(LooseLease(random_frame(0)))

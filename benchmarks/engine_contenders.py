@@ -69,7 +69,7 @@ def contenders(device: torch.device, *, input_size: int | None) -> list[Contende
     gpu = device.type == "cuda"
     default = choose("auto", device)
     halves: tuple[Precision, ...] = ("fp16", "bf16") if gpu else ("bf16",) if default == "bf16" else ()
-    ways: tuple[Fast, ...] = ("off", "graph", "compile") if gpu else ("off", "compile")
+    ways: tuple[Fast, ...] = ("off", "graph", "compile") if gpu else ("off",)
     found = []
     for precision in halves if gpu else ("fp32", *halves):
         found += [Contender(network="transformers", precision=precision, fast=fast) for fast in ("off", "compile")]
@@ -92,7 +92,8 @@ def place(contender: Contender, model: LoadedModel, device: torch.device) -> nn.
         ConfigError: it cannot run there.
     """
     choose(contender.precision, device)
-    choose_fast(contender.fast, device)
+    if contender.network == "ours":
+        choose_fast(contender.fast, device)
     dtype = DTYPES[contender.precision]
     if contender.network == "ours":
         if contender.input_size is not None:

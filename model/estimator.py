@@ -3,12 +3,14 @@
 How a frame goes through, and where the host waits::
 
     submit(n)    upload stream    copy planes from the ring slot          ── event ──► slot returns to the ring
-                 compute stream   wait upload; RGB, resize, network;
+                 compute stream   wait upload; once its batch is full: RGB, resize, network;
                                   field of view and "finite" to the host  ── event: computed
     collect(n)   host             WAITS for computed(n)
                  host             one step of the focal filter
                  download stream  metres at the output size, copy to host ── event: downloaded
                  host             WAITS for downloaded(n)
+
+A batch that is not full is computed when its first frame is collected: nobody can tell whether more frames will come.
 
 The focal filter lives on the host, so the host must see frame n's field of view before it can scale frame n. That wait
 does not stall the GPU: with two frames in flight the network of frame n+1 was queued before the host began to wait for
@@ -231,7 +233,7 @@ class DepthProEstimator:
         """
         with torch_errors(), torch.inference_mode():
             if self._jobs[0].computed is None:
-                self._compute_waiting()  # nobody can tell whether more frames will come
+                self._compute_waiting()
             job = self._jobs.popleft()
             computed = _computed(job)
             computed.synchronize()  # the first wait: field of view and finiteness are on the host

@@ -38,4 +38,6 @@ def torch_errors() -> Iterator[None]:
     except torch.OutOfMemoryError as exc:
         raise ModelError("the GPU is out of memory: close other programs, or use --low-memory or --model nano") from exc
     except RuntimeError as exc:
+        if "can't allocate memory" in str(exc):
+            raise ModelError("the machine is out of memory: close other programs, or use --low-memory") from exc
         raise ModelError(f"the network failed: {str(exc).strip().splitlines()[0]}") from exc

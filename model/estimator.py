@@ -60,7 +60,7 @@ class EstimatorConfig:
     """Number type of the network. auto: bf16 where the hardware computes it, else fp32. fp8: approximate."""
 
     fast: Literal["auto", "off", "graph", "compile"] = "auto"
-    """How the network is launched. graph: as one CUDA graph; compile: compiled by torch first; auto: graph on a GPU."""
+    """How a GPU launches the network. graph: as one CUDA graph; compile: compiled by torch first; auto: graph."""
 
     output_size: str = "source"
     """Size of the depth: source, network or WxH."""
@@ -69,20 +69,22 @@ class EstimatorConfig:
     """Frames on a GPU at once. 2 hides transfers and the focal filter; 1 is slower, with a little less latency."""
 
     batch: int = 1
-    """Frames that go through the network together. More than 1 is for files: frames wait for each other."""
+    """Frames that go through the network together, 64 at most. For files on a GPU: frames wait for each other."""
 
     fov_every: int = 1
-    """While the focal length is steady, estimate it in every so many frames only."""
+    """Once the focal length is steady (1 %), estimate it in every so many frames only."""
 
     low_memory: bool = False
     """Work through the picture a few tiles at a time: the same depth, slower, in less memory."""
 
     reuse_tiles: float | None = None
     """For cameras that stand still: do not compute a tile again that differs by at most so many grey levels of 255
-    from what it was. 0: identical tiles only, which is exact; above 0 is approximate, and noise needs 2 or 3."""
+    from what it was. 0: identical tiles only, which is exact; above 0 is approximate, and noise needs 2 or 3. Not with
+    --batch or --fast."""
 
     input_size: int | None = None
-    """Side of the network's input in pixels, such as 1024 for depth-pro: approximate, for it was trained at 1536."""
+    """Side of the network's input in pixels, a multiple of 512. Approximate: depth-pro was trained at 1536, nano at
+    512."""
 
     def __post_init__(self) -> None:
         for option, value, most in (
@@ -145,7 +147,7 @@ class DepthProEstimator:
         with_image: put the RGB picture into each :class:`DepthFrame`.
 
     Raises:
-        ConfigError: no such device, an impossible precision or output size.
+        ConfigError: no such device, an impossible precision or size, or ``fov_every`` without a smoothed focal length.
         ModelError: the network does not fit on the device, or gives no finite output in any precision.
     """
 
@@ -159,13 +161,16 @@ class DepthProEstimator:
         with_image: bool = False,
     ) -> None:
         self._config = config or EstimatorConfig()
+        focal = focal or FocalConfig()
+        if self._config.fov_every > 1 and focal.mode == "off":
+            raise ConfigError("--fov-every needs a focal length that is smoothed; leave out --focal off")
         self._device = choose_device(self._config.device)
         if self._config.input_size is not None:
             model = at_input_size(model, self._config.input_size)
         self._label = _label(model, self._config)
         self._output_size = parse_output_size(self._config.output_size, model.config.output_size)
         self._camera = camera or GivenCamera()
-        self._focal = FocalTracker(focal or FocalConfig())
+        self._focal = FocalTracker(focal)
         self._cuts = SceneCutDetector()
         self._with_image = with_image
         self._streams = streams_for(self._device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import torch
@@ -12,6 +13,9 @@ from torch.nn.functional import interpolate
 from model.network import DepthProNetwork
 from model.weights import LoadedModel
 from stream.errors import ConfigError
+
+_LARGEST = 4096
+_log = logging.getLogger(__name__)
 
 
 def at_input_size(model: LoadedModel, size: int) -> LoadedModel:
@@ -25,10 +29,14 @@ def at_input_size(model: LoadedModel, size: int) -> LoadedModel:
     """
     config = model.config
     step = 4 * 8 * config.patch_size
-    if size < step or size % step:
-        raise ConfigError(f"--input-size must be a multiple of {step} for {model.name}, such as {2 * step}, not {size}")
+    if not step <= size <= _LARGEST or size % step:
+        raise ConfigError(
+            f"--input-size must be a multiple of {step} up to {_LARGEST} for {model.name}, such as {2 * step}, "
+            f"not {size}"
+        )
     if size == config.input_size:
         return model
+    _log.warning("%s was trained at %d px: at %d px its depth is approximate", model.name, config.input_size, size)
     config = replace(config, tile_size=size // 4)
     with torch.device("meta"):
         network = DepthProNetwork(config)

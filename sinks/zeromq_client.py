@@ -23,6 +23,7 @@ import errno
 import json
 import math
 import os
+import re
 import struct
 import threading
 import time
@@ -46,6 +47,14 @@ if TYPE_CHECKING:
 
 SCHEMA = "depth-pro-stream/2"
 
+_CAMERA = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+_PORT = re.compile(r"^(?:zmq\+)?tcp://.*:(\d+)$")
+_FIELDS: dict[tuple[str, ...], tuple[type, ...]] = {
+    ("sequence", "width", "height", "received_ns", "published_ns", "published_unix_ns"): (int,),
+    ("session", "encoding", "clock", "compression", "byte_order"): (str,),
+    ("K",): (list,),
+    ("depth_unit",): (int, float),
+}
 _PREAMBLE = struct.Struct("<4sIQQ")  # of messages in a single part
 _RETRY_S = 1.0  # between two attempts of somebody who was refused
 _POLL_MS = 50  # how long close() may take
@@ -174,28 +183,32 @@ class DepthSubscriber:
             raise ValueError(f"pattern is sub, or pull for a publisher with pattern=push, not {pattern!r}")
         if bind and keys is not None:
             raise ValueError("bind=True does not encrypt: let the publisher be bound, or put a proxy between")
-        if "/" in camera or hwm < 1:
-            raise ValueError(f"camera is a name without slashes and hwm at least 1, not {camera!r} and {hwm}")
+        if not isinstance(camera, str) or not _CAMERA.fullmatch(camera):
+            raise ValueError(f"camera is a name of letters, digits, _ . and -, or empty for all, not {camera!r}")
+        if type(hwm) is not int or hwm < 1:
+            raise ValueError(f"hwm is a number of messages, at least 1, not {hwm!r}")
+        if (port := _PORT.search(url)) and not 0 < int(port[1]) < 65536:
+            raise ValueError(f"{url!r} has no port from 1 to 65535")
         self._timeout = _seconds(timeout)
         self._skips = pattern == "sub"
         self._subscription = _Subscription(camera)
         self._waiting: deque[_Waiting] = deque()
-        self._hwm = hwm
+        self._hwm = 1 if conflate else hwm
         # Whoever waits reads the connection itself: to be handed each message by the thread would cost a fifth of them.
         self._reading = threading.Lock()  # of the connection; taken before the other one
         self._keeping = threading.Lock()  # of what waits
         self._wakers: list[Callable[[], object]] = []  # of asyncio's waits, for which the thread reads
         self._wanted = threading.Event()  # the thread is
         self._closed = False
-        # With conflation ZeroMQ keeps one message in this direction too, and so the last of several subscriptions.
+        # A publisher that conflates keeps one message in this direction too, and so the last of several subscriptions.
+        # This side does not conflate: ZeroMQ would abort the process when a message of several parts came.
         kinds = () if pattern == "pull" else ("depth",) if conflate else ("depth", "status")
         self._connection = _Connection(
             url.removeprefix("zmq+"),
             topics=[f"{kind}/{camera}{'/' * bool(camera)}" for kind in kinds],
             keys=keys,
-            conflate=conflate,
             bind=bind,
-            hwm=hwm,
+            hwm=self._hwm,
         )
         self._thread = threading.Thread(target=self._keep_up, name=f"receives {url}", daemon=True)
         self._thread.start()
@@ -427,11 +440,12 @@ class _Subscription:
             return None
         if len(rest) < 2:
             raise ProtocolError(f"a message on {bytes(topic)!r} came without depth")
-        session, sequence = str(header["session"]), int(header["sequence"])
+        _check(header)
+        session, sequence = header["session"], header["sequence"]
         lost, restarted = 0, False
         if self._last is not None:
             restarted = self._last[0] != session
-            lost = max(sequence - self._last[1] - 1, 0) if not restarted else 0
+            lost = 0 if restarted else max(sequence - self._last[1] - 1, 0)
         self._last = (session, sequence)
         return _Waiting(header=header, parts=rest[1:], lost=lost, restarted=restarted)
 
@@ -439,10 +453,10 @@ class _Subscription:
 class _Connection:
     """A socket with its monitor. Used by one thread at a time."""
 
-    def __init__(self, url: str, *, topics: list[str], keys: Keys | None, conflate: bool, bind: bool, hwm: int) -> None:
+    def __init__(self, url: str, *, topics: list[str], keys: Keys | None, bind: bool, hwm: int) -> None:
         self._url = url
         self._bind = bind
-        self._facts = "nobody is bound there yet" if not bind else "nobody has connected yet"
+        self._facts = "nobody is there yet; is the address right?" if not bind else "nobody has connected yet"
         self._retry_at = math.inf
         self._wait_ms = -1  # as ZeroMQ starts: for ever
         self._context: zmq.Context[Any] = zmq.Context()
@@ -451,7 +465,6 @@ class _Connection:
         try:
             self._socket.linger = 0
             self._socket.rcvhwm = hwm
-            self._socket.set(zmq.CONFLATE, int(conflate))
             self._socket.set(zmq.HEARTBEAT_IVL, 2_000)  # a publisher whose machine has lost its power is let go
             self._socket.set(zmq.HEARTBEAT_TIMEOUT, 6_000)
             self._socket.set(zmq.RECONNECT_IVL, 100)
@@ -513,8 +526,12 @@ class _Connection:
         status, since = subscription.status, time.monotonic() - subscription.status_at
         if status is not None and status["state"] == "ended":
             reason = "the publisher has ended"
+        elif self._facts == _FACTS[zmq.EVENT_DISCONNECTED]:
+            pass  # whatever the last status said
         elif status is not None and since < 3:
             reason = f"the publisher lives, and its camera is {status['state']}"
+            if status["state"] == "streaming":
+                reason += ", but no frame comes; if it runs with conflate=1, say conflate=True here"
         elif status is not None:
             reason = f"the publisher has been silent for {since:.0f} s"
         return DepthTimeout(
@@ -580,6 +597,26 @@ def _certificate(path: str | Path) -> tuple[bytes, bytes | None]:
 
 
 # Messages -------------------------------------------------------------------------------------------------------------
+
+
+def _check(header: dict[str, Any]) -> None:
+    """Refuse a header whose fields are not what this client computes with.
+
+    Raises:
+        ProtocolError: it is.
+    """
+    for names, kind in _FIELDS.items():
+        for name in names:
+            value = header.get(name)
+            if type(value) not in kind:
+                raise ProtocolError(f"a message came whose {name} is {value!r}")
+    K = header["K"]
+    if len(K) != 9 or not all(type(k) in (int, float) for k in K):
+        raise ProtocolError(f"a message came whose K is {K!r}")
+    if header["sequence"] < 0:
+        raise ProtocolError(f"a message came whose sequence is {header['sequence']}")
+    if header["byte_order"] != "little":
+        raise ProtocolError(f"a message came whose byte_order is {header['byte_order']!r}; this client reads little")
 
 
 def unpack(part: Any) -> list[Any]:

@@ -123,6 +123,11 @@ def test_a_steady_focal_length_is_estimated_now_and_then() -> None:
     assert max(r.focal.log_std for r in results[first:]) < 0.01
 
 
+def test_now_and_then_needs_a_smoothed_focal_length() -> None:
+    with pytest.raises(ConfigError, match="leave out --focal off"):
+        DepthProEstimator(model=tiny_model(), focal=RAW, config=replace(FP32, fov_every=2))
+
+
 def test_a_cut_is_never_without_a_field_of_view() -> None:
     estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, fov_every=1000))
     counted = Counted(estimator)
@@ -211,9 +216,9 @@ def test_the_trained_input_size_changes_nothing() -> None:
     assert at_input_size(model, TINY.input_size) is model
 
 
-@pytest.mark.parametrize("size", [0, -512, 100, 500, 513])
+@pytest.mark.parametrize("size", [0, -512, 100, 500, 513, 8192])
 def test_an_impossible_input_size_is_refused(size: int) -> None:
-    with pytest.raises(ConfigError, match="multiple of 256 for tiny, such as 512, not"):
+    with pytest.raises(ConfigError, match="multiple of 256 up to 4096 for tiny, such as 512, not"):
         at_input_size(tiny_model(), size)
 
 

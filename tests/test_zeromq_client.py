@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -23,12 +24,23 @@ import zmq
 
 from sinks.zeromq import ZmqOptions, ZmqSink
 from sinks.zeromq_client import DepthMessage, DepthSubscriber, DepthTimeout, Keys, ProtocolError
+from sinks.zeromq_message import MessageOptions, MessageWriter
 from stream.errors import SinkError
 from stream.frame import CameraIntrinsics, DepthFrame
 from tests.doubles import make_depth_frame
 from tests.process import ROOT
 
 ANYWHERE = "tcp://127.0.0.1:*"
+PUBLISHED: dict[str, Any] = {
+    "type": "depth",
+    "session": "a" * 32,
+    "sequence": 3,
+    "received_ns": 1,
+    "inferred_ns": 2,
+    "published_ns": 3,
+    "published_unix_ns": 4,
+    "retried_frames": 0,
+}
 
 
 def scene(index: int = 1, *, width: int = 64, height: int = 48) -> DepthFrame:
@@ -70,6 +82,57 @@ def join(sink: ZmqSink, depths: DepthSubscriber) -> None:
 
 
 # What arrives ---------------------------------------------------------------------------------------------------------
+
+
+def test_who_expects_conflation_survives_messages_of_several_parts() -> None:
+    """ZeroMQ would abort the process, so the client does not ask it to conflate."""
+    sink = ZmqSink(ANYWHERE)
+    with DepthSubscriber(sink.endpoint, conflate=True) as depths:
+        join(sink, depths)
+    sink.close()
+
+
+def test_who_does_not_expect_conflation_is_told() -> None:
+    sink = ZmqSink(ANYWHERE, ZmqOptions(conflate=True))
+    with DepthSubscriber(sink.endpoint) as depths:
+        until = time.monotonic() + 10
+        while depths.status is None and time.monotonic() < until:
+            with suppress(DepthTimeout):
+                depths.receive(0.1)
+        sink.write(scene(0))
+        time.sleep(1.2)
+        sink._send_status(ended=False)
+        with pytest.raises(DepthTimeout, match="say conflate=True here"):
+            depths.receive(0.5)
+    sink.close()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("K", [1.0]),
+        ("K", "wide"),
+        ("K", [True] * 9),
+        ("published_ns", None),
+        ("depth_unit", "x"),
+        ("byte_order", "big"),
+        ("sequence", -1),
+        ("sequence", 1.5),
+        ("session", [1]),
+        ("width", "64"),
+    ],
+)
+def test_a_header_that_cannot_be_is_refused_where_it_arrives(field: str, value: object) -> None:
+    parts = MessageWriter(MessageOptions()).parts(scene(), **PUBLISHED)
+    header = {**json.loads(bytes(parts[1])), field: value}
+    with zmq.Context() as context, context.socket(zmq.PUSH) as stranger:
+        port = stranger.bind_to_random_port("tcp://127.0.0.1")
+        with DepthSubscriber(f"tcp://127.0.0.1:{port}", pattern="pull") as depths:
+            stranger.send_multipart([parts[0], json.dumps(header).encode(), parts[2]])
+            with pytest.raises(ProtocolError, match=f"a message came whose .*{field} is"):
+                depths.receive(10)
+            stranger.send_multipart(parts)
+            assert depths.receive(10).depth.shape == (48, 64)
 
 
 @pytest.mark.parametrize("compress", ["none", "zstd"])
@@ -231,7 +294,7 @@ def test_nobody_there_is_an_error_in_time() -> None:
     with DepthSubscriber("tcp://127.0.0.1:9", timeout=0.3) as depths:
         started = time.monotonic()
         with pytest.raises(
-            DepthTimeout, match=r"no frame of camera 'camera' on tcp://127.0.0.1:9 in 0.3 s: nobody is bound there yet"
+            DepthTimeout, match=r"no frame of camera 'camera' on tcp://127.0.0.1:9 in 0.3 s: nobody is there yet"
         ):
             next(iter(depths))
         assert time.monotonic() - started < 5
@@ -291,8 +354,11 @@ def test_latest_is_new_however_rarely_it_is_asked_for(size: tuple[int, int]) -> 
     [
         ({"pattern": "push"}, "pattern is sub, or pull"),
         ({"bind": True, "keys": Keys(secret="a", server="b")}, "does not encrypt"),
-        ({"camera": "a/b"}, "without slashes"),
-        ({"hwm": 0}, "hwm at least 1"),
+        ({"camera": "a/b"}, "camera is a name of letters"),
+        ({"camera": None}, "camera is a name of letters"),
+        ({"hwm": 0}, "hwm is a number of messages, at least 1, not 0"),
+        ({"hwm": 1.5}, "hwm is a number of messages"),
+        ({"url": "tcp://127.0.0.1:99999"}, "has no port from 1 to 65535"),
         ({"timeout": -1}, "seconds from 0 on"),
         ({"timeout": math.nan}, "seconds from 0 on"),
         ({"timeout": None}, "seconds from 0 on"),

@@ -165,8 +165,10 @@ class DepthProEstimator:
         if self._config.fov_every > 1 and focal.mode == "off":
             raise ConfigError("--fov-every needs a focal length that is smoothed; leave out --focal off")
         self._device = choose_device(self._config.device)
-        if self._config.input_size is not None:
+        if self._config.input_size not in (None, model.config.input_size):
+            trained_at = model.config.input_size
             model = at_input_size(model, self._config.input_size)
+            _log.warning("%s: approximate depth, for it was trained at %d px", model.name, trained_at)
         self._label = _label(model, self._config)
         self._output_size = parse_output_size(self._config.output_size, model.config.output_size)
         self._camera = camera or GivenCamera()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 
 import torch
@@ -15,7 +14,6 @@ from model.weights import LoadedModel
 from stream.errors import ConfigError
 
 _LARGEST = 4096
-_log = logging.getLogger(__name__)
 
 
 def at_input_size(model: LoadedModel, size: int) -> LoadedModel:
@@ -36,7 +34,6 @@ def at_input_size(model: LoadedModel, size: int) -> LoadedModel:
         )
     if size == config.input_size:
         return model
-    _log.warning("%s was trained at %d px: at %d px its depth is approximate", model.name, config.input_size, size)
     config = replace(config, tile_size=size // 4)
     with torch.device("meta"):
         network = DepthProNetwork(config)

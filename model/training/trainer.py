@@ -263,7 +263,9 @@ class Trainer:
         path = self._folder / f"{name}.safetensors"
         stored = DepthProNetwork(self.network.config)
         stored.load_state_dict(self.network.state_dict())
-        notes = {"training": json.dumps(self._described)}
+        start = self._described["start_from"]
+        told = self._described | {"start_from": start and Path(start).name}  # folders are nobody's business
+        notes = {"training": json.dumps(told)}
         save(stored.to(torch.float16), path, trained=True, notes=notes)
         return path
 

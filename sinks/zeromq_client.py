@@ -194,7 +194,7 @@ class DepthSubscriber:
         self._subscription = _Subscription(camera)
         self._waiting: deque[_Waiting] = deque()
         self._hwm = 1 if conflate else hwm
-        # Whoever waits reads the connection itself: to be handed each message by the thread would cost a fifth of them.
+        # Whoever waits reads the connection itself: messages handed over by a thread come later and cost more.
         self._reading = threading.Lock()  # of the connection; taken before the other one
         self._keeping = threading.Lock()  # of what waits
         self._wakers: list[Callable[[], object]] = []  # of asyncio's waits, for which the thread reads
@@ -347,7 +347,7 @@ class DepthSubscriber:
         if self._reading.acquire(blocking=False):
             try:
                 for _ in range(self._hwm + 1):
-                    if not self._take_one(0):
+                    if self._closed or not self._take_one(0):
                         break
             finally:
                 self._reading.release()

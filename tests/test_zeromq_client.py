@@ -377,8 +377,9 @@ def test_an_address_is_taken_as_it_is_written_for_a_sink_and_closed_is_closed() 
     join(sink, depths)
     depths.close()
     depths.close()
-    with pytest.raises(ValueError, match="this subscriber is closed"):
-        depths.receive()
+    for ask in (depths.receive, depths.latest, depths.__iter__().__next__):
+        with pytest.raises(ValueError, match="this subscriber is closed"):
+            ask()
     with pytest.raises(OSError, match="cannot be bound"):
         DepthSubscriber(sink.endpoint, bind=True)
     sink.close()

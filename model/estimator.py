@@ -69,7 +69,7 @@ class EstimatorConfig:
     """Frames on a GPU at once. 2 hides transfers and the focal filter; 1 is slower, with a little less latency."""
 
     batch: int = 1
-    """Frames that go through the network together, 64 at most. For files on a GPU: frames wait for each other."""
+    """Frames that go through the network together, 64 at most. For files: frames wait for each other."""
 
     fov_every: int = 1
     """Once the focal length is steady (1 %), estimate it in every so many frames only."""

@@ -78,9 +78,8 @@ class EstimatorConfig:
     """Work through the picture a few tiles at a time: the same depth, slower, in less memory."""
 
     reuse_tiles: float | None = None
-    """For cameras that stand still: do not compute a tile again that differs by at most so many grey levels of 255
-    from what it was. 0: identical tiles only, which is exact; above 0 is approximate, and noise needs 2 or 3. Not with
-    --batch or --fast."""
+    """Do not compute a tile again that differs by at most so many grey levels of 255. 0: identical tiles, exact. Above
+    0: approximate, for cameras that stand still; noise needs 2 or 3. Not with --batch or --fast."""
 
     input_size: int | None = None
     """Side of the network's input in pixels, a multiple of 512. Approximate: depth-pro was trained at 1536, nano at

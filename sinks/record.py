@@ -29,7 +29,7 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
         "capture_uncertainty_ns": frame.capture_uncertainty_ns,
         "width": camera.width,
         "height": camera.height,
-        "K": [_finite(v) for v in (camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0)],
+        "K": [_finite(float(v)) for v in (camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0)],
         "distortion_model": camera.distortion_model,
         "D": [_finite(v) for v in camera.distortion],
         "source_width": frame.source_width,

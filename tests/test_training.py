@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 
 from model import scenes
 from model.network import DepthProNetwork, init_random
@@ -281,9 +280,6 @@ def test_a_run_leaves_a_network_the_product_loads_and_what_to_look_at(tmp_path: 
     loaded = load(str(path))
     assert loaded.trained
     assert loaded.config == TINY
-    assert path is not None
-    with safe_open(path, "pt") as file:
-        assert json.loads(file.metadata()["training"])["start_from"] == "tiny.safetensors"  # without its folder
     before = load(tiny).network.state_dict()
     changed = {
         name.split(".")[0] for name, tensor in loaded.network.state_dict().items() if (tensor != before[name]).any()
@@ -400,7 +396,8 @@ def test_the_configuration_is_in_the_file(tmp_path: Path, pool: Pool, tiny: str)
     assert path is not None
     with safetensors.safe_open(path, framework="pt") as file:
         told = json.loads(file.metadata()["training"])
-    assert told == {"start_from": tiny, **asdict(short(backbone=stages.Backbone(steps=0)))}
+    # Of the file it started from, the name alone: folders are nobody's business.
+    assert told == {"start_from": "tiny.safetensors", **asdict(short(backbone=stages.Backbone(steps=0)))}
 
 
 @pytest.mark.parametrize(

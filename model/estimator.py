@@ -164,10 +164,12 @@ class DepthProEstimator:
         if self._config.fov_every > 1 and focal.mode == "off":
             raise ConfigError("--fov-every needs a focal length that is smoothed; leave out --focal off")
         self._device = choose_device(self._config.device)
-        if self._config.input_size not in (None, model.config.input_size):
-            trained_at = model.config.input_size
-            model = at_input_size(model, self._config.input_size)
-            _log.warning("%s: approximate depth, for it was trained at %d px", model.name, trained_at)
+        if self._config.input_size is not None:
+            trained, model = model, at_input_size(model, self._config.input_size)
+            if model is not trained:
+                _log.warning(
+                    "%s: approximate depth, for it was trained at %d px", model.name, trained.config.input_size
+                )
         self._label = _label(model, self._config)
         self._output_size = parse_output_size(self._config.output_size, model.config.output_size)
         self._camera = camera or GivenCamera()
@@ -294,13 +296,14 @@ class DepthProEstimator:
     def _make_engine(self, model: LoadedModel) -> Engine:
         config = self._config
         fast = choose_fast(config.fast, self._device)
+        ways = (True,) if config.fov_every == 1 else (True, False)
         return Engine(
             model,
             device=self._device,
             precision=choose(config.precision, self._device),
             fast="off" if config.reuse_tiles is not None else fast,  # then what is launched depends on the picture
             batch=config.batch,
-            with_fov=(False,) if self._camera.is_given else (True, False)[: min(config.fov_every, 2)],
+            with_fov=(False,) if self._camera.is_given else ways,
             low_memory=config.low_memory,
             reuse_tiles=config.reuse_tiles,
         )

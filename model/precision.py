@@ -19,6 +19,8 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp8": torch.bfloat16,
 }
 
+_WIDER: dict[Precision, Precision] = {"fp8": "bf16", "bf16": "fp32", "fp16": "fp32"}
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,4 +57,4 @@ def _cpu_has_bf16() -> bool:
 
 def wider(precision: Precision) -> Precision | None:
     """What to fall back to when ``precision`` gives infinities or NaN; ``None``: there is nothing wider."""
-    return {"fp8": "bf16", "bf16": "fp32", "fp16": "fp32"}.get(precision)  # type: ignore[return-value]
+    return _WIDER.get(precision)

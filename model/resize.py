@@ -9,8 +9,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from model.network import DepthProNetwork
-from model.weights import LoadedModel
+from model.weights import LoadedModel, frozen, on_meta
 from stream.errors import ConfigError
 
 _LARGEST = 4096
@@ -35,19 +34,14 @@ def at_input_size(model: LoadedModel, size: int) -> LoadedModel:
     if size == config.input_size:
         return model
     config = replace(config, tile_size=size // 4)
-    with torch.device("meta"):
-        network = DepthProNetwork(config)
+    network = on_meta(config)
+    wanted = network.state_dict()
     tensors = {
-        name: _resampled(name, tensor, network.state_dict()[name].shape, config.grid)
+        name: _resampled(name, tensor, wanted[name].shape, config.grid)
         for name, tensor in model.network.state_dict().items()
     }
     network.load_state_dict(tensors, assign=True)
-    return LoadedModel(
-        network=network.eval().requires_grad_(False),
-        name=f"{model.name} at {size} px",
-        config=config,
-        trained=model.trained,
-    )
+    return replace(model, network=frozen(network), name=f"{model.name} at {size} px", config=config)
 
 
 def _resampled(name: str, tensor: Tensor, shape: torch.Size, grid: int) -> Tensor:

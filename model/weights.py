@@ -80,9 +80,9 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
 
 def untrained(preset: str) -> LoadedModel:
     """A preset with random weights, the same every time: for measuring and testing, its depth means nothing."""
-    network = _on_meta(PRESETS[preset]).to_empty(device="cpu")
+    network = on_meta(PRESETS[preset]).to_empty(device="cpu")
     init_random(network, _SEED)
-    return LoadedModel(network=_frozen(network), name=preset, config=network.config, trained=False)
+    return LoadedModel(network=frozen(network), name=preset, config=network.config, trained=False)
 
 
 def save(
@@ -112,11 +112,11 @@ def _load_file(path: Path, *, name: str, config: NetworkConfig | None) -> Loaded
         config = PRESETS[preset]
     layouts.check(tensors, config, what=str(path), whose=_name_of(config))
 
-    network = _on_meta(config)
+    network = on_meta(config)
     # Assigned, not copied: the parameters are the file's tensors, and there is never a second copy.
     network.load_state_dict(tensors, assign=True)
     network.to(_main_dtype(tensors))
-    return LoadedModel(network=_frozen(network), name=name, config=config, trained=found.trained)
+    return LoadedModel(network=frozen(network), name=name, config=config, trained=found.trained)
 
 
 def _main_dtype(tensors: dict[str, Tensor]) -> torch.dtype:
@@ -128,10 +128,12 @@ def _name_of(config: NetworkConfig) -> str:
     return next((name for name, preset in PRESETS.items() if preset == config), "described")
 
 
-def _on_meta(config: NetworkConfig) -> DepthProNetwork:
+def on_meta(config: NetworkConfig) -> DepthProNetwork:
+    """A network of that size without memory, for tensors to be assigned to."""
     with torch.device("meta"):
         return DepthProNetwork(config)
 
 
-def _frozen(network: DepthProNetwork) -> DepthProNetwork:
+def frozen(network: DepthProNetwork) -> DepthProNetwork:
+    """``network`` itself, in evaluation mode and without gradients."""
     return network.eval().requires_grad_(False)

@@ -3,7 +3,7 @@
 ::
 
     pip install '.[benchmarks]'
-    python benchmarks/zmq_throughput.py [--seconds 5] [--rounds 5] [--json-to result.json]
+    python benchmarks/zmq_throughput.py [--rounds 3] [--json-to result.json]
 
 Over TCP on this machine, from this process to a subscriber in a process of its own, which takes each as an array:
 
@@ -19,8 +19,18 @@ all contenders, so that nothing is dropped; a message that is lost all the same 
 process spends, receiving credits included. *Paced*: 30 messages a second. Age is from the moment depth is handed over
 until the array is in the subscriber's hands, by one clock of the machine.
 
-Contenders take turns within each round, every other round in reverse. Prints medians over the rounds with their spread,
-and how many messages ours sends for each of another's, compared round by round. On a busy machine figures mean nothing.
+In each round every contender gets a new subscriber, and they take turns in short bursts, every other pass in reverse.
+Ours is compared with what another did in the same pass. Prints medians, with the quartiles in brackets.
+
+Two things that have nothing to do with any contender decide more than what is measured here, so they are kept alike:
+
+- The C library (glibc) gives freed memory back to the kernel and takes it again, page by page, whenever two of the
+  newest messages happen to be free at once. How often differs from one process to the next and can cost a third of the
+  rate; at 30 messages a second it does not happen. All processes are told to keep it; ``--trim`` lets them.
+- On two cores the scheduler shuffles four busy threads about. Publisher and subscriber get a core of their own each;
+  ``--no-pin`` gives all to both.
+
+On a busy machine figures mean nothing.
 """
 
 from __future__ import annotations
@@ -33,9 +43,8 @@ import socket
 import statistics
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from importlib.metadata import version
@@ -81,13 +90,35 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """What one contender did in one round."""
+class Burst:
+    """What a contender did as fast as it could."""
 
     messages_per_s: float
     cpu_ms: float
-    age_p50_ms: float
-    age_p99_ms: float
+
+
+@dataclass(slots=True)
+class Measured:
+    """All that was seen of one contender; its bursts in the order of the others'."""
+
+    bursts: list[Burst] = field(default_factory=list)
+    ages_ms: list[float] = field(default_factory=list)
+
+
+Results = dict[str, Measured]
+"""Of a case, by contender."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is sent."""
+
+    size: Size
+    encoding: Encoding
+    frames: list[DepthFrame]
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.encoding}"
 
 
 def contenders(encoding: Encoding) -> list[Contender]:
@@ -176,8 +207,12 @@ PROTOCOLS: dict[str, tuple[Callable[..., Any], Callable[..., Iterator[Pixels]]]]
 }
 
 
-def subscribe(protocol: str, endpoint: str, credits_at: str, encoding: Encoding, shape: tuple[int, int]) -> None:
+def subscribe(
+    protocol: str, endpoint: str, credits_at: str, encoding: Encoding, shape: tuple[int, int], core: int | None
+) -> None:
     """The subscriber's process: for each array, the time at which it was there."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     with zmq.Context() as context, context.socket(zmq.PUSH) as back:
         back.connect(credits_at)
         for pixels in PROTOCOLS[protocol][1](endpoint, encoding, shape):
@@ -193,14 +228,14 @@ def subscribe(protocol: str, endpoint: str, credits_at: str, encoding: Encoding,
 class Link:
     """A publisher here, its subscriber elsewhere, and the credits that come back."""
 
-    def __init__(self, contender: Contender, encoding: Encoding, frames: list[DepthFrame]) -> None:
+    def __init__(self, contender: Contender, encoding: Encoding, frames: list[DepthFrame], core: int | None) -> None:
         self._name = contender.name
         self._frames = frames
         self._pixels: list[Pixels | None] = [pixels_of(f, encoding) for f in frames]
         if contender.converts and encoding == "16UC1":
             self._pixels = [None] * len(frames)
-        self.sent: list[int] = []
-        self.arrived: list[int] = []
+        self._sent: list[int] = []
+        self._arrived: list[int] = []
         self._context = zmq.Context()
         self._credits = self._context.socket(zmq.PULL)
         self._credits.rcvhwm = 0
@@ -209,7 +244,7 @@ class Link:
         endpoint = free_endpoint()
         shape = (frames[0].height, frames[0].width)
         self._subscriber = multiprocessing.get_context("spawn").Process(
-            target=subscribe, args=(contender.protocol, endpoint, credits_at, encoding, shape), daemon=True
+            target=subscribe, args=(contender.protocol, endpoint, credits_at, encoding, shape, core), daemon=True
         )
         self._subscriber.start()
         self._publisher = PROTOCOLS[contender.protocol][0](endpoint, encoding)
@@ -219,27 +254,44 @@ class Link:
         """Publish until something arrives, then until nothing does: subscribing takes time nobody can know."""
         until = time.monotonic() + 60
         while not self._credits.poll(50):
-            self.send()
+            self._send()
             if time.monotonic() > until:
                 sys.exit(f"{self._name}: the subscriber gets nothing")
         while self._credits.poll(500):
             self._credits.recv()
 
-    def restart(self) -> None:
-        """Forget what was sent; nothing may be on its way."""
-        self.sent, self.arrived = [], []
+    def as_fast_as_possible(self, seconds: float) -> Burst:
+        """For ``seconds``, and until all has arrived."""
+        self._sent, self._arrived = [], []
+        cpu, start = time.process_time(), time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            self._collect(len(self._sent) - WINDOW + 1)
+            self._send()
+        self._collect(len(self._sent))
+        elapsed, spent = time.perf_counter() - start, time.process_time() - cpu
+        return Burst(messages_per_s=len(self._sent) / elapsed, cpu_ms=spent / len(self._sent) * 1e3)
 
-    def send(self) -> None:
-        number = len(self.sent) % len(self._frames)
-        self.sent.append(time.monotonic_ns())
+    def paced(self, seconds: float) -> list[float]:
+        """Milliseconds each message took."""
+        self._sent, self._arrived = [], []
+        start = time.monotonic()
+        for number in range(max(int(seconds * RATE), 1)):
+            time.sleep(max(start + number / RATE - time.monotonic(), 0))
+            self._send()
+        self._collect(len(self._sent))
+        return [(there - here) * 1e-6 for here, there in zip(self._sent, self._arrived, strict=True)]
+
+    def _send(self) -> None:
+        number = len(self._sent) % len(self._frames)
+        self._sent.append(time.monotonic_ns())
         self._publisher.send(self._frames[number], self._pixels[number])
 
-    def collect(self, count: int) -> None:
+    def _collect(self, count: int) -> None:
         """Wait until ``count`` messages have arrived."""
-        while len(self.arrived) < count:
+        while len(self._arrived) < count:
             if not self._credits.poll(20_000):
-                sys.exit(f"{self._name}: a message was lost, {len(self.sent)} sent, {len(self.arrived)} arrived")
-            self.arrived.append(int.from_bytes(self._credits.recv(), "little"))
+                sys.exit(f"{self._name}: a message was lost, {len(self._sent)} sent, {len(self._arrived)} arrived")
+            self._arrived.append(int.from_bytes(self._credits.recv(), "little"))
 
     def close(self) -> None:
         self._publisher.close()
@@ -248,39 +300,42 @@ class Link:
         self._context.destroy(linger=0)
 
 
-def measure(contender: Contender, encoding: Encoding, frames: list[DepthFrame], seconds: float) -> Round:
-    """One contender, first as fast as possible, then paced."""
-    link = Link(contender, encoding, frames)
+def measure_round(case: Case, results: Results, *, passes: int, seconds: float, core: int | None) -> None:
+    """All contenders with new subscribers, in turns: bursts as fast as possible, then paced."""
+    links: dict[str, Link] = {}
     try:
-        messages_per_s, cpu_ms = as_fast_as_possible(link, seconds)
-        ages_ms = paced(link, seconds)
+        for contender in contenders(case.encoding):
+            links[contender.name] = Link(contender, case.encoding, case.frames, core)
+            links[contender.name].as_fast_as_possible(min(seconds, 0.3))  # connections and caches warm up
+        for number in range(passes):
+            for name in list(links)[:: -1 if number % 2 else 1]:
+                results[name].bursts.append(links[name].as_fast_as_possible(seconds))
+        for name, link in links.items():
+            results[name].ages_ms.extend(link.paced(passes * seconds))
     finally:
-        link.close()
-    p50, p99 = np.percentile(ages_ms, (50, 99)).tolist()
-    return Round(messages_per_s=messages_per_s, cpu_ms=cpu_ms, age_p50_ms=p50, age_p99_ms=p99)
+        for link in links.values():
+            link.close()
 
 
-def as_fast_as_possible(link: Link, seconds: float) -> tuple[float, float]:
-    """Messages per second, and this process's CPU milliseconds for each."""
-    link.restart()
-    cpu, start = time.process_time(), time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        link.collect(len(link.sent) - WINDOW + 1)
-        link.send()
-    link.collect(len(link.sent))
-    elapsed, spent = time.perf_counter() - start, time.process_time() - cpu
-    return len(link.sent) / elapsed, spent / len(link.sent) * 1e3
+def keep_memory() -> None:
+    """Start this process anew, with a C library that never gives memory back; its children inherit that.
+
+    Thresholds: https://sourceware.org/glibc/manual/latest/html_node/Memory-Allocation-Tunables.html
+    """
+    kept = {"MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+    if not kept.items() <= os.environ.items():
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **kept})
 
 
-def paced(link: Link, seconds: float) -> list[float]:
-    """Milliseconds each message took."""
-    link.restart()
-    start = time.monotonic()
-    for number in range(max(int(seconds * RATE), 1)):
-        time.sleep(max(start + number / RATE - time.monotonic(), 0))
-        link.send()
-    link.collect(len(link.sent))
-    return [(there - here) * 1e-6 for here, there in zip(link.sent, link.arrived, strict=True)]
+def pin_to_first_core() -> int | None:
+    """Give this process one core, and return another for the subscribers; ``None`` where that cannot be."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    first, *others = sorted(os.sched_getaffinity(0))
+    if not others:
+        return None
+    os.sched_setaffinity(0, {first})
+    return others[0]
 
 
 def make_frames(size: Size) -> list[DepthFrame]:
@@ -319,67 +374,72 @@ def free_endpoint() -> str:
 # Results --------------------------------------------------------------------------------------------------------------
 
 
-def spread(values: list[float], digits: int) -> str:
-    """The median, and half of the range in percent of it."""
-    middle = statistics.median(values)
-    return f"{middle:.{digits}f} ±{(max(values) - min(values)) / 2 / middle:.0%}"
+def quartiles(values: list[float]) -> str:
+    low, middle, high = np.percentile(values, (25, 50, 75)).tolist()
+    digits = 0 if middle >= 100 else 2
+    return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
-def times_as_many(rounds: dict[str, list[Round]], other: str) -> list[float]:
-    """Messages of ours for each of the other's, round by round."""
-    return [a.messages_per_s / b.messages_per_s for a, b in zip(rounds[OURS], rounds[other], strict=True)]
+def times_as_many(results: Results, other: str) -> list[float]:
+    """Messages of ours for each of the other's, burst by burst."""
+    pairs = zip(results[OURS].bursts, results[other].bursts, strict=True)
+    return [mine.messages_per_s / its.messages_per_s for mine, its in pairs]
 
 
-def add_rows(table: Table, size: Size, encoding: Encoding, rounds: dict[str, list[Round]]) -> None:
-    width, height = SIZES[size]
-    megabytes = width * height * DTYPES[encoding].itemsize / 1e6
-    for name, measured in rounds.items():
-        rates = [r.messages_per_s for r in measured]
+def add_rows(table: Table, case: Case, results: Results) -> None:
+    width, height = SIZES[case.size]
+    megabytes = width * height * DTYPES[case.encoding].itemsize / 1e6
+    for name, measured in results.items():
+        rates = [b.messages_per_s for b in measured.bursts]
+        p50, p99 = np.percentile(measured.ages_ms, (50, 99)).tolist()
         table.add_row(
-            f"{size} {encoding}",
+            str(case),
             name,
-            spread(rates, 0),
+            quartiles(rates),
             f"{statistics.median(rates) * megabytes:.0f}",
-            spread([r.cpu_ms for r in measured], 2),
-            spread([r.age_p50_ms for r in measured], 2),
-            spread([r.age_p99_ms for r in measured], 2),
-            "" if name == OURS else spread(times_as_many(rounds, name), 2),
+            quartiles([b.cpu_ms for b in measured.bursts]),
+            f"{p50:.2f}",
+            f"{p99:.2f}",
+            "" if name == OURS else quartiles(times_as_many(results, name)),
         )
     table.add_section()
 
 
 def main(
     *,
-    seconds: float = 5.0,
-    rounds: int = 5,
+    rounds: int = 3,
+    passes: int = 10,
+    seconds: float = 0.4,
     sizes: tuple[Size, ...] = ("720p", "1080p"),
     encodings: tuple[Encoding, ...] = ("32FC1", "16UC1"),
+    pin: bool = True,
+    trim: bool = False,
     json_to: Path | None = None,
 ) -> None:
-    """Measure and print one table; with --json-to, write every round as JSON too.
+    """Measure and print one table; with --json-to, write every burst as JSON too.
 
-    --seconds is for each contender, way of sending and round.
+    --passes is for each round, --seconds for each burst; the paced part takes as long as the bursts together. --no-pin
+    and --trim: see above.
     """
+    if not trim:
+        keep_memory()
+    core = pin_to_first_core() if pin else None
     console = Console()
-    cases = [(size, encoding, make_frames(size)) for size in sizes for encoding in encodings]
-    results: dict[tuple[Size, Encoding], dict[str, list[Round]]] = {
-        (size, encoding): {c.name: [] for c in contenders(encoding)} for size, encoding, _ in cases
-    }
+    cases = [Case(size=size, encoding=encoding, frames=make_frames(size)) for size in sizes for encoding in encodings]
+    results = {str(case): {c.name: Measured() for c in contenders(case.encoding)} for case in cases}
     for number in range(rounds):
-        for size, encoding, frames in cases:
-            order = contenders(encoding)[:: -1 if number % 2 else 1]
-            for contender in order:
-                measured = measure(contender, encoding, frames, seconds)
-                results[size, encoding][contender.name].append(measured)
-        console.print(f"round {number + 1} of {rounds} done")
+        for case in cases:
+            measure_round(case, results[str(case)], passes=passes, seconds=seconds, core=core)
+            console.print(f"round {number + 1} of {rounds}: {case} done")
 
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    kept = ("not pinned" if core is None else "one core for each process") + ("; memory given back" if trim else "")
     versions = {"pyzmq": zmq.pyzmq_version(), "libzmq": zmq.zmq_version(), "imagezmq": version("imagezmq")}
-    table = Table(title=f"{machine}: median ± half the range of {rounds} rounds of {seconds:g} s")
+    table = Table(title=f"{machine}, {kept}: median (quartiles) of {rounds * passes} bursts of {seconds:g} s")
     for heading in ("depth", "sent by", "messages/s", "MB/s", "CPU ms", "age p50 ms", "age p99 ms", "ours / this"):
         table.add_column(heading)
-    for (size, encoding), by_name in results.items():
-        add_rows(table, size, encoding, by_name)
+    for case in cases:
+        add_rows(table, case, results[str(case)])
     console.print(table)
     console.print(
         f"CPU of this process for each message; ages at {RATE} messages a second; "
@@ -387,13 +447,12 @@ def main(
         soft_wrap=True,
     )
     if json_to is not None:
-        written: dict[str, Any] = {"machine": machine, "seconds": seconds, "window": WINDOW, "versions": versions}
-        written["rounds"] = defaultdict(dict)
-        written["ours_per_message_of"] = defaultdict(dict)
-        for (size, encoding), by_name in results.items():
-            case = f"{size} {encoding}"
-            written["rounds"][case] = {name: [asdict(r) for r in rs] for name, rs in by_name.items()}
-            written["ours_per_message_of"][case] = {n: times_as_many(by_name, n) for n in by_name if n != OURS}
+        written: dict[str, Any] = {"machine": machine, "kept": kept, "seconds": seconds, "window": WINDOW}
+        written["versions"] = versions
+        written["measured"] = {case: {n: asdict(m) for n, m in of.items()} for case, of in results.items()}
+        written["ours_per_message_of"] = {
+            case: {n: times_as_many(of, n) for n in of if n != OURS} for case, of in results.items()
+        }
         json_to.write_text(json.dumps(written, indent=2) + "\n")
 
 

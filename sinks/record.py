@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import orjson
 
 from stream.frame import CameraIntrinsics, DepthFrame
 
 
 def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[str, object]:
-    """The fields of ``frame`` other than its arrays, ready for JSON.
+    """The fields of ``frame`` other than its arrays, for :func:`to_json`.
 
     Times keep the source's exact numbers: ``pts`` in units of ``time_base`` = [numerator, denominator] seconds. ``K``
-    is row-major, for the depth as it is sized here; ``focal`` is in pixels of the source picture. A number that is not
-    finite becomes ``null``.
+    is row-major, for the depth as it is sized here; ``focal`` is in pixels of the source picture.
 
     Args:
         camera: that of the depth as it is written, where it is resized.
@@ -23,22 +20,22 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
     return {
         "index": frame.index,
         "pts": frame.pts,
-        "time_base": [frame.time_base.numerator, frame.time_base.denominator],
+        "time_base": frame.time_base.as_integer_ratio(),
         "capture_time_ns": frame.capture_time_ns,
         "clock": frame.clock,
         "capture_uncertainty_ns": frame.capture_uncertainty_ns,
         "width": camera.width,
         "height": camera.height,
-        "K": [_finite(float(v)) for v in (camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0)],
+        "K": [float(camera.fx), 0.0, float(camera.cx), 0.0, float(camera.fy), float(camera.cy), 0.0, 0.0, 1.0],
         "distortion_model": camera.distortion_model,
-        "D": [_finite(v) for v in camera.distortion],
+        "D": camera.distortion,
         "source_width": frame.source_width,
         "source_height": frame.source_height,
         "rotation": frame.rotation,
         "focal": {
-            "smoothed_px": _finite(focal.smoothed_px),
-            "raw_px": _finite(focal.raw_px),
-            "log_std": _finite(focal.log_std),
+            "smoothed_px": focal.smoothed_px,
+            "raw_px": focal.raw_px,
+            "log_std": focal.log_std,
             "source": focal.source,
         },
         "scene_cut": frame.scene_cut,
@@ -57,7 +54,3 @@ def untrained_notice(frame: DepthFrame) -> str | None:
 def to_json(record: dict[str, object]) -> bytes:
     """Compact UTF-8 on one line. NaN and infinity, which are not JSON, become ``null``."""
     return orjson.dumps(record)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

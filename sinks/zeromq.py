@@ -19,7 +19,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from sinks.record import to_json
 from sinks.zeromq_curve import DOMAIN, QUIET_S, AllowList, Gate, load_public, load_secret
-from sinks.zeromq_endpoint import as_sink_error, check
+from sinks.zeromq_endpoint import AsSinkError, check
 from sinks.zeromq_message import Buffer, MessageOptions, MessageWriter, pack
 from sinks.zeromq_status import PublisherStatus
 from stream.errors import ConfigError, SinkError
@@ -107,9 +107,9 @@ class ZmqSink:
             encrypted=bool(self._options.curve),
             insecure=self._options.insecure,
         )
-        self._messages = MessageWriter(self._options)
-        self._session = uuid.uuid4().hex
-        self._status = PublisherStatus(self._options.camera, self._session)
+        session = uuid.uuid4().hex
+        self._messages = MessageWriter(self._options, session)
+        self._status = PublisherStatus(self._options.camera, session)
         self._keys = load_secret(Path(self._options.curve)) if self._options.curve else None
         self._server = load_public(Path(self._options.server)) if self._options.server else None
         clients = AllowList(Path(self._options.clients)) if self._options.clients else None
@@ -145,17 +145,9 @@ class ZmqSink:
             SinkError: ZeroMQ refuses it.
         """
         parts = self._messages.parts(
-            frame,
-            type="depth",
-            session=self._session,
-            sequence=self._sequence,
-            received_ns=frame.received_ns,
-            inferred_ns=frame.inferred_ns,
-            published_ns=time.monotonic_ns(),
-            published_unix_ns=time.time_ns(),
-            retried_frames=self._status.retried + frame.retried,
+            frame, sequence=self._sequence, retried_frames=self._status.retried + frame.retried
         )
-        with as_sink_error(self.endpoint):
+        with AsSinkError(self.endpoint):
             if self._options.pattern == "push":
                 self._wait_for_worker()
             with self._lock:
@@ -168,7 +160,7 @@ class ZmqSink:
         self._closing.set()
         self._ticker.join()
         try:
-            with as_sink_error(self.endpoint):
+            with AsSinkError(self.endpoint):
                 self._send_status(ended=True)
         finally:
             self._release()
@@ -203,7 +195,7 @@ class ZmqSink:
                 settings[zmq.ZAP_DOMAIN] = DOMAIN.encode()
             else:
                 settings[zmq.CURVE_SERVERKEY] = self._server
-        with as_sink_error(self.endpoint):
+        with AsSinkError(self.endpoint):
             for option, value in settings.items():
                 self._socket.set(option, value)
             if options.connect:
@@ -236,9 +228,11 @@ class ZmqSink:
         if self._options.conflate:
             self._socket.send(pack(parts), copy=False)
         else:
-            for number, part in enumerate(parts):  # topic and header are small: to copy them is faster than not to
-                more = zmq.SNDMORE if number < len(parts) - 1 else 0
-                self._socket.send(part, more, copy=number < 2)
+            self._socket.send(parts[0], zmq.SNDMORE)  # small, as the header is: to copy them is faster than not to
+            self._socket.send(parts[1], zmq.SNDMORE)
+            if len(parts) > 3:
+                self._socket.send(parts[2], zmq.SNDMORE, copy=False)
+            self._socket.send(parts[-1], copy=False)
 
     def _wait_for_worker(self) -> None:
         complain_at = time.monotonic() + 5.0
@@ -255,7 +249,7 @@ class ZmqSink:
     def _tick(self) -> None:
         while not self._closing.wait(_TICK_S):
             try:
-                with self._lock, as_sink_error(self.endpoint):
+                with self._lock, AsSinkError(self.endpoint):
                     self._count_failed_handshakes()
                     if self._gate is not None and self._gate.clients.refresh():
                         self._reopen()

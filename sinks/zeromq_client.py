@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import math
 import os
 import re
@@ -32,6 +31,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,6 +43,11 @@ import zmq
 from zmq.auth import load_certificate
 from zmq.utils.monitor import parse_monitor_message
 
+try:
+    from orjson import loads  # four times as fast, where it is installed
+except ImportError:
+    from json import loads
+
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11; robots may have 3.10
 
@@ -49,12 +55,15 @@ SCHEMA = "depth-pro-stream/2"
 
 _CAMERA = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 _PORT = re.compile(r"^(?:zmq\+)?tcp://.*:(\d+)$")
-_FIELDS: dict[tuple[str, ...], tuple[type, ...]] = {
-    ("sequence", "width", "height", "received_ns", "published_ns", "published_unix_ns"): (int,),
-    ("session", "encoding", "clock", "compression", "byte_order"): (str,),
-    ("K",): (list,),
-    ("depth_unit",): (int, float),
+_FIELDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("sequence", "width", "height", "received_ns", "published_ns", "published_unix_ns"), (int,)),
+    **dict.fromkeys(("session", "encoding", "clock", "compression", "byte_order"), (str,)),
+    "K": (list,),
+    "depth_unit": (float, int),
 }
+_values_of = itemgetter(*_FIELDS)
+_TYPES = set(product(*_FIELDS.values()))  # that their values may have
+_NUMBERS = {int, float}
 _PREAMBLE = struct.Struct("<4sIQQ")  # of messages in a single part
 _RETRY_S = 1.0  # between two attempts of somebody who was refused
 _POLL_MS = 50  # how long close() may take
@@ -373,7 +382,7 @@ class DepthSubscriber:
         self._wakers.clear()
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class _Waiting:
     """A message that waits to be asked for, or the error that took its place."""
 
@@ -431,7 +440,7 @@ class _Subscription:
 
     def _take(self, parts: list[Any]) -> _Waiting | None:
         topic, *rest = unpack(parts[0]) if len(parts) == 1 else parts
-        header = json.loads(bytes(rest[0])) if rest else {}
+        header = loads(bytes(rest[0])) if rest else {}
         if not isinstance(header, dict) or header.get("schema") != SCHEMA:
             version = header.get("schema") if isinstance(header, dict) else None
             raise ProtocolError(f"a message of {version!r} came, and this client speaks {SCHEMA}")
@@ -605,13 +614,15 @@ def _check(header: dict[str, Any]) -> None:
     Raises:
         ProtocolError: it is.
     """
-    for names, kind in _FIELDS.items():
-        for name in names:
-            value = header.get(name)
-            if type(value) not in kind:
-                raise ProtocolError(f"a message came whose {name} is {value!r}")
+    try:
+        right = tuple(map(type, _values_of(header))) in _TYPES
+    except KeyError:
+        right = False
+    if not right:
+        name = next(name for name, types in _FIELDS.items() if type(header.get(name)) not in types)
+        raise ProtocolError(f"a message came whose {name} is {header.get(name)!r}")
     K = header["K"]
-    if len(K) != 9 or not all(type(k) in (int, float) for k in K):
+    if len(K) != 9 or not _NUMBERS.issuperset(map(type, K)):
         raise ProtocolError(f"a message came whose K is {K!r}")
     if header["sequence"] < 0:
         raise ProtocolError(f"a message came whose sequence is {header['sequence']}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,21 +92,43 @@ Buffer = bytes | memoryview
 class MessageWriter:
     """Turns frames into parts. Arrays that need no change are sent as they are, without a copy.
 
+    Args:
+        options: what a message holds.
+        session: of the publisher.
+
     Raises:
         ConfigError: ``compress=zstd`` without the package for it.
     """
 
-    def __init__(self, options: MessageOptions) -> None:
+    def __init__(self, options: MessageOptions, session: str) -> None:
         self._options = options
         self._size = options.target_size()
         self._compress = _zstd_compressor() if options.compress == "zstd" else None
+        metres = options.encoding == "32FC1"
+        # Made once: the end of the header is the same in every message.
+        self._topic = options.topic
+        self._constant = to_json(
+            {
+                "type": "depth",
+                "session": session,
+                "camera": options.camera,
+                "frame_id": options.frame_id or f"{options.camera}_optical_frame",
+                "encoding": options.encoding,
+                "depth_unit": 1.0 if metres else 0.001,
+                "no_estimate": "NaN" if metres else NO_ESTIMATE,
+                "beyond_range": "Infinity" if metres else BEYOND_RANGE,
+                "byte_order": "little",
+                "compression": options.compress,
+            }
+        )[1:]
 
-    def parts(self, frame: DepthFrame, **about: object) -> list[Buffer]:
+    def parts(self, frame: DepthFrame, *, sequence: int, retried_frames: int) -> list[Buffer]:
         """Topic, header, depth, and where asked for the picture.
 
         Args:
-            frame: what is sent; its arrays must not change until ZeroMQ has sent them.
-            about: fields of the header that only the publisher knows, put first.
+            frame: what is sent, now; its arrays must not change until ZeroMQ has sent them.
+            sequence: messages of this session before this one.
+            retried_frames: frames that had to be computed again, so far.
 
         Raises:
             SinkError: a picture is asked for and the frame has none, or it cannot be compressed.
@@ -120,25 +143,25 @@ class MessageWriter:
         values = depth if options.encoding == "32FC1" else to_millimetres(depth)
         values = np.ascontiguousarray(values, _DTYPES[options.encoding])
         image, image_parts = self._image(frame)
+        data = self._compressed(values)
         height, width = values.shape
         camera = frame.camera.resized(width, height)
-        header = {
-            "schema": SCHEMA,
-            **about,
-            "camera": options.camera,
-            "frame_id": options.frame_id or f"{options.camera}_optical_frame",
-            **describe(frame, camera),
-            "rectified": not any(camera.distortion),
-            "encoding": options.encoding,
-            "depth_unit": 1.0 if options.encoding == "32FC1" else 0.001,
-            "no_estimate": "NaN" if options.encoding == "32FC1" else NO_ESTIMATE,
-            "beyond_range": "Infinity" if options.encoding == "32FC1" else BEYOND_RANGE,
-            "byte_order": "little",
-            "row_step": values.strides[0],
-            "compression": options.compress,
-            "image": image,
-        }
-        return [options.topic, to_json(header), self._compressed(values), *image_parts]
+        header = to_json(
+            {
+                "schema": SCHEMA,
+                "sequence": sequence,
+                **describe(frame, camera),
+                "rectified": not any(camera.distortion),
+                "row_step": values.strides[0],
+                "image": image,
+                "received_ns": frame.received_ns,
+                "inferred_ns": frame.inferred_ns,
+                "published_ns": time.monotonic_ns(),
+                "published_unix_ns": time.time_ns(),
+                "retried_frames": retried_frames,
+            }
+        )
+        return [self._topic, header[:-1] + b"," + self._constant, data, *image_parts]
 
     def _sized(self, picture: npt.NDArray[Any], interpolation: int) -> npt.NDArray[Any]:
         height, width = picture.shape[:2]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -31,16 +33,6 @@ from tests.doubles import make_depth_frame
 from tests.process import ROOT
 
 ANYWHERE = "tcp://127.0.0.1:*"
-PUBLISHED: dict[str, Any] = {
-    "type": "depth",
-    "session": "a" * 32,
-    "sequence": 3,
-    "received_ns": 1,
-    "inferred_ns": 2,
-    "published_ns": 3,
-    "published_unix_ns": 4,
-    "retried_frames": 0,
-}
 
 
 def scene(index: int = 1, *, width: int = 64, height: int = 48) -> DepthFrame:
@@ -123,7 +115,7 @@ def test_who_does_not_expect_conflation_is_told() -> None:
     ],
 )
 def test_a_header_that_cannot_be_is_refused_where_it_arrives(field: str, value: object) -> None:
-    parts = MessageWriter(MessageOptions()).parts(scene(), **PUBLISHED)
+    parts = MessageWriter(MessageOptions(), "a" * 32).parts(scene(), sequence=3, retried_frames=0)
     header = {**json.loads(bytes(parts[1])), field: value}
     with zmq.Context() as context, context.socket(zmq.PUSH) as stranger:
         port = stranger.bind_to_random_port("tcp://127.0.0.1")
@@ -541,8 +533,8 @@ print(frame.header["sequence"] - first, lost, flush=True)
 """
 
 
-def start(code: str, endpoint: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", code, endpoint], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+def start(code: str, endpoint: str, *, folder: Path = ROOT) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code, endpoint], cwd=folder, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
@@ -601,3 +593,28 @@ def is_ready(child: subprocess.Popen[str]) -> bool:
     assert child.stdout is not None
     readable, _, _ = select.select([child.stdout], [], [], 0)
     return bool(readable) and child.stdout.readline().strip() == "ready"
+
+
+_ALONE = """
+import sys
+# what a robot does not have
+sys.modules.update(dict.fromkeys(("orjson", "torch", "cv2", "zstandard", "sinks", "stream", "model")))
+from zeromq_client import DepthSubscriber
+
+with DepthSubscriber(sys.argv[1], timeout=20) as depths:
+    print("ready" if depths.receive().points().shape[1] == 3 else "", flush=True)
+"""
+
+
+def test_the_file_alone_receives_with_nothing_but_pyzmq_and_numpy(
+    children: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "sinks" / "zeromq_client.py", tmp_path)
+    sink = ZmqSink(ANYWHERE)
+    children.append(start(_ALONE, sink.endpoint, folder=tmp_path))
+    until = time.monotonic() + 60
+    while not is_ready(children[0]):
+        assert time.monotonic() < until
+        sink.write(scene())
+        time.sleep(0.02)
+    sink.close()

@@ -67,7 +67,7 @@ _NUMBERS = {int, float}
 _PREAMBLE = struct.Struct("<4sIQQ")  # of messages in a single part
 # ZMQ_ZERO_COPY_RECV, which pyzmq does not name. It is for small messages: each header would keep the 18 KB it was
 # received in (libzmq PR 2969), and between depths of megabytes these make the C library give memory back and take it
-# again, page by page: a third of the rate when several messages are on their way.
+# again, page by page: up to a quarter of the rate when several messages are on their way.
 _ZERO_COPY_RECV = 10
 _RETRY_S = 1.0  # between two attempts of somebody who was refused
 _POLL_MS = 50  # how long close() may take

@@ -323,7 +323,7 @@ def keep_memory() -> None:
     Thresholds: https://sourceware.org/glibc/manual/latest/html_node/Memory-Allocation-Tunables.html
     """
     kept = {"MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-    if not kept.items() <= os.environ.items():
+    if sys.platform == "linux" and not kept.items() <= os.environ.items():
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **kept})
 
 

@@ -39,6 +39,7 @@ import json
 import multiprocessing
 import os
 import platform
+import signal
 import socket
 import statistics
 import sys
@@ -49,12 +50,13 @@ from fractions import Fraction
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cyclopts
 import numpy as np
 import numpy.typing as npt
 import zmq
+from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
@@ -211,6 +213,7 @@ def subscribe(
     protocol: str, endpoint: str, credits_at: str, encoding: Encoding, shape: tuple[int, int], core: int | None
 ) -> None:
     """The subscriber's process: for each array, the time at which it was there."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process ends this one
     if core is not None:
         os.sched_setaffinity(0, {core})
     with zmq.Context() as context, context.socket(zmq.PUSH) as back:
@@ -407,24 +410,35 @@ def add_rows(table: Table, case: Case, results: Results) -> None:
 
 def main(
     *,
-    rounds: int = 3,
-    passes: int = 10,
-    seconds: float = 0.4,
+    rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 3,
+    passes: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 10,
+    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=3600))] = 0.4,
     sizes: tuple[Size, ...] = ("720p", "1080p"),
     encodings: tuple[Encoding, ...] = ("32FC1", "16UC1"),
     pin: bool = True,
     trim: bool = False,
     json_to: Path | None = None,
 ) -> None:
-    """Measure and print one table; with --json-to, write every burst as JSON too.
+    """Measure and print one table.
 
-    --passes is for each round, --seconds for each burst; the paced part takes as long as the bursts together. --no-pin
-    and --trim: see above.
+    Args:
+        rounds: times that every contender gets a new subscriber.
+        passes: bursts of each contender in a round; the paced part takes as long as they do together.
+        seconds: of a burst.
+        sizes: of depth.
+        encodings: of depth.
+        pin: publisher and subscriber have a core of their own each; otherwise the scheduler decides.
+        trim: let the C library give freed memory back, as it does by itself, while messages are on their way.
+        json_to: write every burst there.
     """
+    if json_to is not None and not json_to.parent.is_dir():
+        sys.exit(f"there is no folder {json_to.parent} to write {json_to.name} to; create it first")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the subscribers end as well
     if not trim:
         keep_memory()
     core = pin_to_first_core() if pin else None
     console = Console()
+    console.width = max(console.width, 140)  # in a narrow window it had rather break lines than leave figures out
     cases = [Case(size=size, encoding=encoding, frames=make_frames(size)) for size in sizes for encoding in encodings]
     results = {str(case): {c.name: Measured() for c in contenders(case.encoding)} for case in cases}
     for number in range(rounds):

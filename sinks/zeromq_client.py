@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import math
 import os
 import re
+import reprlib
 import struct
 import threading
 import time
@@ -44,9 +46,13 @@ from zmq.auth import load_certificate
 from zmq.utils.monitor import parse_monitor_message
 
 try:
-    import orjson as json  # four times as fast; a robot may do without
+    from orjson import loads as _from_json  # four times as fast; a robot may do without
 except ImportError:
-    import json  # type: ignore[no-redef]
+
+    def _from_json(data: bytes | bytearray | memoryview | str, /) -> Any:
+        """As strict as orjson: UTF-8 alone, finite numbers, whole ones of 64 bits at most."""
+        return json.loads(bytes(data).decode(), parse_constant=_finite, parse_float=_finite, parse_int=_of_64_bits)  # type: ignore[arg-type]
+
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11; robots may have 3.10
@@ -56,10 +62,14 @@ SCHEMA = "depth-pro-stream/2"
 _CAMERA = re.compile(r"[A-Za-z0-9_.-]{0,64}")
 _PORT = re.compile(r"^(?:zmq\+)?tcp://.*:(\d+)$")
 _FIELDS: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("sequence", "width", "height", "received_ns", "published_ns", "published_unix_ns"), (int,)),
+    **dict.fromkeys(("sequence", "width", "height"), (int,)),
+    **dict.fromkeys(("capture_time_ns", "received_ns", "published_ns", "published_unix_ns"), (int,)),
     **dict.fromkeys(("session", "encoding", "clock", "compression", "byte_order"), (str,)),
     "K": (list,),
     "depth_unit": (float, int),
+    "rectified": (bool,),
+    "no_estimate": (int, str),
+    "beyond_range": (int, str),
 }
 _values_of = itemgetter(*_FIELDS)
 _TYPES = set(product(*_FIELDS.values()))  # that their values may have
@@ -413,7 +423,7 @@ class _Waiting:
         except (ProtocolError, ImportError):
             raise
         except Exception as exc:
-            raise ProtocolError(f"a message came that cannot be read: {exc}") from exc
+            raise ProtocolError(f"a message came that cannot be read: {_brief(exc)}") from exc
         return DepthMessage(
             header=self.header,
             values=values,
@@ -440,19 +450,23 @@ class _Subscription:
         except ProtocolError as exc:
             return _Waiting(header={}, parts=[], error=exc)
         except Exception as exc:  # noqa: BLE001 (whatever a stranger sends, the camera's next frame is received)
-            return _Waiting(header={}, parts=[], error=ProtocolError(f"a message came that cannot be read: {exc!r}"))
+            return _Waiting(
+                header={}, parts=[], error=ProtocolError(f"a message came that cannot be read: {_brief(exc)}")
+            )
 
     def _take(self, parts: list[Any]) -> _Waiting | None:
         topic, *rest = unpack(parts[0]) if len(parts) == 1 else parts
-        header = json.loads(bytes(rest[0])) if rest else {}
+        header = _from_json(bytes(rest[0])) if rest else {}
         if not isinstance(header, dict) or header.get("schema") != SCHEMA:
             version = header.get("schema") if isinstance(header, dict) else None
-            raise ProtocolError(f"a message of {version!r} came, and this client speaks {SCHEMA}")
+            raise ProtocolError(f"a message of {_brief(version)} came, and this client speaks {SCHEMA}")
         if header["type"] == "status":
             self.status, self.status_at = {**header, "state": str(header["state"])}, time.monotonic()
             return None
         if len(rest) < 2:
-            raise ProtocolError(f"a message on {bytes(topic)!r} came without depth")
+            raise ProtocolError(f"a message on {_brief(bytes(topic))} came without depth")
+        if header["type"] != "depth":
+            raise ProtocolError(f"a message came whose type is {_brief(header['type'])}")
         _check(header)
         session, sequence = header["session"], header["sequence"]
         lost, restarted = 0, False
@@ -626,6 +640,25 @@ def _certificate(path: str | Path) -> tuple[bytes, bytes | None]:
 # Messages -------------------------------------------------------------------------------------------------------------
 
 
+_shortener = reprlib.Repr()
+_shortener.maxstring, _shortener.maxother = 60, 120
+_brief = _shortener.repr  # of what a stranger sends, who may send megabytes
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number of JSON's")
+    return number
+
+
+def _of_64_bits(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError("a number has more than 64 bits")
+    return number
+
+
 def _check(header: dict[str, Any]) -> None:
     """Refuse a header whose fields are not what this client computes with.
 
@@ -638,14 +671,16 @@ def _check(header: dict[str, Any]) -> None:
         right = False
     if not right:
         name = next(name for name, types in _FIELDS.items() if type(header.get(name)) not in types)
-        raise ProtocolError(f"a message came whose {name} is {header.get(name)!r}")
+        raise ProtocolError(f"a message came whose {name} is {_brief(header.get(name))}")
     K = header["K"]
     if len(K) != 9 or not _NUMBERS.issuperset(map(type, K)):
-        raise ProtocolError(f"a message came whose K is {K!r}")
+        raise ProtocolError(f"a message came whose K is {_brief(K)}")
     if header["sequence"] < 0:
         raise ProtocolError(f"a message came whose sequence is {header['sequence']}")
     if header["byte_order"] != "little":
-        raise ProtocolError(f"a message came whose byte_order is {header['byte_order']!r}; this client reads little")
+        raise ProtocolError(
+            f"a message came whose byte_order is {_brief(header['byte_order'])}; this client reads little"
+        )
 
 
 def unpack(part: Any) -> list[Any]:
@@ -678,7 +713,9 @@ def _depth(header: dict[str, Any], part: Any) -> npt.NDArray[Any]:
     dtype = _DTYPES[header["encoding"]]
     size = height * width * dtype.itemsize
     if height < 1 or width < 1 or compression not in _COMPRESSIONS:
-        raise ProtocolError(f"a message came with depth of {width}x{height} pixels, compressed by {compression!r}")
+        raise ProtocolError(
+            f"a message came with depth of {width}x{height} pixels, compressed by {_brief(compression)}"
+        )
     try:
         data = _COMPRESSIONS[compression](part, size)
     except ImportError as exc:
@@ -694,6 +731,9 @@ def _depth(header: dict[str, Any], part: Any) -> npt.NDArray[Any]:
 def _zstd(part: Any, size: int) -> Any:
     import zstandard
 
+    # What the frame says of its own size counts for more than the limit: it may be gigabytes, of a few kilobytes.
+    if zstandard.frame_content_size(part) not in (size, -1):
+        return b""
     return zstandard.ZstdDecompressor().decompress(part, max_output_size=size)
 
 
@@ -701,7 +741,7 @@ def _png(part: Any, _size: int) -> Any:
     import cv2
 
     picture = cv2.imdecode(np.frombuffer(part, np.uint8), cv2.IMREAD_UNCHANGED)
-    return b"" if picture is None else picture.data
+    return b"" if picture is None or picture.dtype != np.uint16 or picture.ndim != 2 else picture.data
 
 
 _COMPRESSIONS: dict[str, Callable[[Any, int], Any]] = {"none": lambda part, _: part, "zstd": _zstd, "png": _png}

@@ -23,6 +23,7 @@ import numpy as np
 import psutil
 import pytest
 import zmq
+import zstandard
 
 from sinks.zeromq import ZmqOptions, ZmqSink
 from sinks.zeromq_client import DepthMessage, DepthSubscriber, DepthTimeout, Keys, ProtocolError
@@ -112,6 +113,11 @@ def test_who_does_not_expect_conflation_is_told() -> None:
         ("sequence", 1.5),
         ("session", [1]),
         ("width", "64"),
+        ("capture_time_ns", None),
+        ("rectified", "yes"),
+        ("no_estimate", [0]),
+        ("type", "foo"),
+        ("K", [0.5] * 1_000_000),
     ],
 )
 def test_a_header_that_cannot_be_is_refused_where_it_arrives(field: str, value: object) -> None:
@@ -121,10 +127,26 @@ def test_a_header_that_cannot_be_is_refused_where_it_arrives(field: str, value: 
         port = stranger.bind_to_random_port("tcp://127.0.0.1")
         with DepthSubscriber(f"tcp://127.0.0.1:{port}", pattern="pull") as depths:
             stranger.send_multipart([parts[0], json.dumps(header).encode(), parts[2]])
-            with pytest.raises(ProtocolError, match=f"a message came whose .*{field} is"):
+            with pytest.raises(ProtocolError, match=f"a message came whose .*{field} is") as error:
                 depths.receive(10)
+            assert len(str(error.value)) < 200
             stranger.send_multipart(parts)
             assert depths.receive(10).depth.shape == (48, 64)
+
+
+def test_what_is_larger_or_smaller_than_it_says_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 20))
+    monkeypatch.setattr(zstandard, "ZstdDecompressor", lambda: pytest.fail("it was decompressed"))
+    bytes_as_pixels = cv2.imencode(".png", np.zeros((48, 128), np.uint8))[1].tobytes()
+    parts = MessageWriter(MessageOptions(encoding="16UC1"), "a" * 32).parts(scene(), sequence=3, retried_frames=0)
+    with zmq.Context() as context, context.socket(zmq.PUSH) as stranger:
+        port = stranger.bind_to_random_port("tcp://127.0.0.1")
+        with DepthSubscriber(f"tcp://127.0.0.1:{port}", pattern="pull") as depths:
+            for compression, data in (("zstd", bomb), ("png", bytes_as_pixels)):
+                header = {**json.loads(bytes(parts[1])), "compression": compression}
+                stranger.send_multipart([parts[0], json.dumps(header).encode(), data])
+                with pytest.raises(ProtocolError, match="not as large as its header says"):
+                    depths.receive(10)
 
 
 @pytest.mark.parametrize("compress", ["none", "zstd"])
@@ -599,8 +621,14 @@ _ALONE = """
 import sys
 # what a robot does not have
 sys.modules.update(dict.fromkeys(("orjson", "torch", "cv2", "zstandard", "sinks", "stream", "model")))
-from zeromq_client import DepthSubscriber
+from zeromq_client import DepthSubscriber, _from_json
 
+too_long = (b'[%d]' % 2**64, b'[%d]' % 10**400, b'[' * 9**5)
+for header in (b'[NaN]', b'[-Infinity]', b'[1e999]', '{}'.encode('utf-16'), *too_long):
+    try:
+        sys.exit(f"{header[:20]} was read as {_from_json(header)}")
+    except (ValueError, RecursionError):
+        pass
 with DepthSubscriber(sys.argv[1], timeout=20) as depths:
     print("ready" if depths.receive().points().shape[1] == 3 else "", flush=True)
 """

@@ -60,6 +60,7 @@ from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
+from model.host_memory import keep_freed_memory
 from sinks.millimetres import to_millimetres
 from sinks.zeromq import ZmqOptions, ZmqSink
 from sinks.zeromq_client import DepthSubscriber
@@ -89,6 +90,14 @@ class Contender:
     name: str
     protocol: str
     converts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where subscribers run: on which core (``None``: on any), and whether they give freed memory back."""
+
+    core: int | None
+    trim: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,18 +219,20 @@ PROTOCOLS: dict[str, tuple[Callable[..., Any], Callable[..., Iterator[Pixels]]]]
 
 
 def subscribe(
-    protocol: str, endpoint: str, credits_at: str, encoding: Encoding, shape: tuple[int, int], core: int | None
+    contender: Contender, endpoint: str, credits_at: str, encoding: Encoding, shape: tuple[int, int], place: Place
 ) -> None:
     """The subscriber's process: for each array, the time at which it was there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process ends this one
-    if core is not None:
-        os.sched_setaffinity(0, {core})
+    if not place.trim:
+        keep_freed_memory()
+    if place.core is not None:
+        os.sched_setaffinity(0, {place.core})
     with zmq.Context() as context, context.socket(zmq.PUSH) as back:
         back.connect(credits_at)
-        for pixels in PROTOCOLS[protocol][1](endpoint, encoding, shape):
+        for pixels in PROTOCOLS[contender.protocol][1](endpoint, encoding, shape):
             now = time.monotonic_ns()
             if (pixels.shape, pixels.dtype) != (shape, DTYPES[encoding]):
-                sys.exit(f"{protocol}: {pixels.dtype} {pixels.shape} arrived")
+                sys.exit(f"{contender.name}: {pixels.dtype} {pixels.shape} arrived")
             back.send(now.to_bytes(8, "little"))
 
 
@@ -231,7 +242,7 @@ def subscribe(
 class Link:
     """A publisher here, its subscriber elsewhere, and the credits that come back."""
 
-    def __init__(self, contender: Contender, encoding: Encoding, frames: list[DepthFrame], core: int | None) -> None:
+    def __init__(self, contender: Contender, encoding: Encoding, frames: list[DepthFrame], place: Place) -> None:
         self._name = contender.name
         self._frames = frames
         self._pixels: list[Pixels | None] = [pixels_of(f, encoding) for f in frames]
@@ -247,7 +258,7 @@ class Link:
         endpoint = free_endpoint()
         shape = (frames[0].height, frames[0].width)
         self._subscriber = multiprocessing.get_context("spawn").Process(
-            target=subscribe, args=(contender.protocol, endpoint, credits_at, encoding, shape, core), daemon=True
+            target=subscribe, args=(contender, endpoint, credits_at, encoding, shape, place), daemon=True
         )
         self._subscriber.start()
         self._publisher = PROTOCOLS[contender.protocol][0](endpoint, encoding)
@@ -303,12 +314,12 @@ class Link:
         self._context.destroy(linger=0)
 
 
-def measure_round(case: Case, results: Results, *, passes: int, seconds: float, core: int | None) -> None:
+def measure_round(case: Case, results: Results, *, passes: int, seconds: float, place: Place) -> None:
     """All contenders with new subscribers, in turns: bursts as fast as possible, then paced."""
     links: dict[str, Link] = {}
     try:
         for contender in contenders(case.encoding):
-            links[contender.name] = Link(contender, case.encoding, case.frames, core)
+            links[contender.name] = Link(contender, case.encoding, case.frames, place)
             links[contender.name].as_fast_as_possible(min(seconds, 0.3))  # connections and caches warm up
         for number in range(passes):
             for name in list(links)[:: -1 if number % 2 else 1]:
@@ -318,16 +329,6 @@ def measure_round(case: Case, results: Results, *, passes: int, seconds: float, 
     finally:
         for link in links.values():
             link.close()
-
-
-def keep_memory() -> None:
-    """Start this process anew, with a C library that never gives memory back; its children inherit that.
-
-    Thresholds: https://sourceware.org/glibc/manual/latest/html_node/Memory-Allocation-Tunables.html
-    """
-    kept = {"MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
-    if sys.platform == "linux" and not kept.items() <= os.environ.items():
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **kept})
 
 
 def pin_to_first_core() -> int | None:
@@ -435,19 +436,21 @@ def main(
         sys.exit(f"there is no folder {json_to.parent} to write {json_to.name} to; create it first")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the subscribers end as well
     if not trim:
-        keep_memory()
-    core = pin_to_first_core() if pin else None
+        keep_freed_memory()
+    place = Place(core=pin_to_first_core() if pin else None, trim=trim)
     console = Console()
     console.width = max(console.width, 140)  # in a narrow window it had rather break lines than leave figures out
     cases = [Case(size=size, encoding=encoding, frames=make_frames(size)) for size in sizes for encoding in encodings]
     results = {str(case): {c.name: Measured() for c in contenders(case.encoding)} for case in cases}
     for number in range(rounds):
         for case in cases:
-            measure_round(case, results[str(case)], passes=passes, seconds=seconds, core=core)
+            measure_round(case, results[str(case)], passes=passes, seconds=seconds, place=place)
             console.print(f"round {number + 1} of {rounds}: {case} done")
 
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    kept = ("not pinned" if core is None else "one core for each process") + ("; memory given back" if trim else "")
+    kept = ("not pinned" if place.core is None else "one core for each process") + (
+        "; memory given back" if trim else ""
+    )
     versions = {"pyzmq": zmq.pyzmq_version(), "libzmq": zmq.zmq_version(), "imagezmq": version("imagezmq")}
     table = Table(title=f"{machine}, {kept}: median (quartiles) of {rounds * passes} bursts of {seconds:g} s")
     for heading in ("depth", "sent by", "messages/s", "MB/s", "CPU ms", "age p50 ms", "age p99 ms", "ours / this"):

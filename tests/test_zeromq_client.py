@@ -610,10 +610,10 @@ def test_one_sleeps_one_is_killed_one_comes_late_and_the_healthy_one_gets_all(
     assert growth < 80e6  # 90 frames are 332 MB; the sleeper's queue may hold 30 of them, which were there before
 
 
-def is_ready(child: subprocess.Popen[str]) -> bool:
-    """Whether the child has printed its first line."""
+def is_ready(child: subprocess.Popen[str], *, within: float = 0) -> bool:
+    """Whether the child has printed its first line; waits for it, ``within`` seconds at most."""
     assert child.stdout is not None
-    readable, _, _ = select.select([child.stdout], [], [], 0)
+    readable, _, _ = select.select([child.stdout], [], [], within)
     return bool(readable) and child.stdout.readline().strip() == "ready"
 
 
@@ -641,8 +641,7 @@ def test_the_file_alone_receives_with_nothing_but_pyzmq_and_numpy(
     sink = ZmqSink(ANYWHERE)
     children.append(start(_ALONE, sink.endpoint, folder=tmp_path))
     until = time.monotonic() + 60
-    while not is_ready(children[0]):
+    while not is_ready(children[0], within=0.02):
         assert time.monotonic() < until
         sink.write(scene())
-        time.sleep(0.02)
     sink.close()

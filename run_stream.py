@@ -23,11 +23,10 @@ from urllib.parse import quote, urlsplit
 from cyclopts import App, CycloptsError, Group, Parameter
 from rich.console import Console
 
-from model.demo import DemoScore, DemoSource
-from model.device import choose_device
+from model.engine.device import choose_device
 from model.estimator import DepthProEstimator, EstimatorConfig
-from model.focal import FocalConfig
-from model.intrinsics import CameraConfig, GivenCamera
+from model.focal import CameraConfig, FocalConfig, GivenCamera
+from model.lab.demo import DemoScore, DemoSource
 from model.weights import load, resolve_auto
 from sinks import open_sink
 from stream.display import Display, log_to, summary

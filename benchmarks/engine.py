@@ -54,9 +54,9 @@ from benchmarks.engine_contenders import Contender, contenders
 from benchmarks.engine_device import copy_rate, free, machine, product_rate, useful_flops
 from benchmarks.engine_network import NetworkBenchmark, NetworkRow
 from benchmarks.engine_stages import MODES, SIZES, TRACED, Stage, StageRow, measure_stage, trace
-from model.device import choose_device
-from model.host_memory import keep_freed_memory
-from model.precision import Precision
+from model.engine.device import choose_device
+from model.engine.host_memory import keep_freed_memory
+from model.engine.precision import Precision
 from model.weights import LoadedModel, load, untrained
 
 SMALLER_INPUT = {"depth-pro": 1024}

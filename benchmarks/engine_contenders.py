@@ -16,13 +16,12 @@ from transformers import DepthProForDepthEstimation
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the oracle lives among the tests
 
-from model import layouts
-from model.fast import Fast, accelerate, choose_fast
+from model.engine.graphs import Fast, accelerate, choose_fast
+from model.engine.precision import DTYPES, Precision, choose
 from model.network import DepthProNetwork, InferenceNetwork
-from model.precision import DTYPES, Precision, choose
-from model.resize import at_input_size
-from model.weights import LoadedModel
-from tests.transformers_oracle import oracle_config
+from model.weights import LoadedModel, state_dicts
+from model.weights.resample import at_input_size
+from tests.support.transformers_oracle import oracle_config
 
 _BACKENDS = {"off": "eager", "compile": "compiled"}
 
@@ -119,10 +118,10 @@ def place(contender: Contender, model: LoadedModel, device: torch.device) -> nn.
 
 
 def _to_transformers(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights under the names in ``theirs``: the inverse of :func:`model.layouts.from_transformers`."""
+    """Our weights under the names in ``theirs``: the inverse of :func:`model.weights.state_dicts.from_transformers`."""
     weights = {}
     for name, tensor in theirs.items():
-        found = layouts.reference_name(name)
+        found = state_dicts.reference_name(name)
         if found is None:  # the mask token, which is used in training alone
             some = next(iter(ours.values()))
             weights[name] = torch.zeros(tensor.shape, dtype=some.dtype, device=some.device)

@@ -20,9 +20,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.pipeline import device_name
+from model.engine.precision import DTYPES, Precision
 from model.network import DepthProNetwork
-from model.precision import DTYPES, Precision
-from model.presets import NetworkConfig
+from model.network.config import NetworkConfig
 
 
 def milliseconds(run: Callable[[Tensor], object], x: Tensor, count: int) -> list[float]:

@@ -11,9 +11,9 @@ from torch.nn.functional import interpolate
 
 from benchmarks.engine_contenders import Contender, Run, place, quicken
 from benchmarks.engine_device import allocated, free, milliseconds, reason
-from model.demo import DemoSource
-from model.precision import DTYPES, Precision
-from model.preprocess import host_tensor, network_input
+from model.engine.precision import DTYPES, Precision
+from model.lab.demo import DemoSource
+from model.pixels.planes import host_tensor, network_input
 from model.weights import LoadedModel
 
 _WARM_UP = 3

@@ -15,8 +15,8 @@ import torch
 from benchmarks.engine_contenders import failing_on_warnings
 from benchmarks.engine_device import allocated, free, reason
 from benchmarks.pipeline import estimator_rate
+from model.engine.precision import Precision
 from model.estimator import DepthProEstimator, EstimatorConfig
-from model.precision import Precision
 from model.weights import LoadedModel
 from sinks.null import NullSink
 from stream.frame import DepthFrame, Frame, Geometry

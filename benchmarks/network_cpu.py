@@ -41,14 +41,14 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the oracle lives among the tests
 
-from model import layouts
-from model.geometry import metric_depth
-from model.host_memory import keep_freed_memory
+from model.engine.host_memory import keep_freed_memory
 from model.network import DepthProNetwork, InferenceNetwork
-from model.preprocess import host_tensor, network_input
-from model.presets import PRESETS
-from tests.tiny import random_frame
-from tests.transformers_oracle import random_oracle
+from model.network.config import PRESETS
+from model.pixels.metres import metric_depth
+from model.pixels.planes import host_tensor, network_input
+from model.weights import state_dicts
+from tests.support.tiny import random_frame
+from tests.support.transformers_oracle import random_oracle
 
 CONFIG = PRESETS["nano"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -97,7 +97,7 @@ def build(name: str, dtype: torch.dtype) -> tuple[Network, nn.Module]:
 
         return run, theirs
     network = DepthProNetwork(CONFIG).eval().requires_grad_(False)
-    network.load_state_dict(layouts.from_transformers(oracle.state_dict()))
+    network.load_state_dict(state_dicts.from_transformers(oracle.state_dict()))
     ours = InferenceNetwork(network, dtype=dtype) if name == OURS else network.to(dtype)
     return ours, ours
 

@@ -34,8 +34,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from model.demo import DemoSource
 from model.estimator import DepthProEstimator, EstimatorConfig
+from model.lab.demo import DemoSource
 from model.weights import load, untrained
 from sinks import open_sink
 from stream.frame import Frame

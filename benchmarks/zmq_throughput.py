@@ -60,10 +60,10 @@ from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
-from model.host_memory import keep_freed_memory
+from model.engine.host_memory import keep_freed_memory
 from sinks.millimetres import to_millimetres
-from sinks.zeromq import ZmqOptions, ZmqSink
-from sinks.zeromq_client import DepthSubscriber
+from sinks.zeromq.depth_subscriber import DepthSubscriber
+from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate
 
 try:

@@ -38,12 +38,12 @@ import numpy.typing as npt
 import zmq
 
 try:
-    from sinks.zeromq_client import DepthMessage, DepthSubscriber, DepthTimeout, Keys
+    from sinks.zeromq.depth_subscriber import DepthMessage, DepthSubscriber, DepthTimeout, Keys
 except ModuleNotFoundError:  # a robot, where a copy of it lies beside this file
     try:
         from zeromq_client import DepthMessage, DepthSubscriber, DepthTimeout, Keys
     except ModuleNotFoundError as exc:
-        sys.exit(f"{exc}; the bridge needs zeromq_client.py: put a copy of sinks/zeromq_client.py beside it")
+        sys.exit(f"{exc}; the bridge needs zeromq_client.py: put a copy of sinks/zeromq/depth_subscriber.py beside it")
 
 PARAMETERS: dict[str, tuple[str | bool, str]] = {
     "url": ("tcp://127.0.0.1:5555", "where depth is published: tcp://host:port or ipc:///path"),

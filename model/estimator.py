@@ -28,19 +28,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from model.device import choose_device, torch_errors
-from model.engine import Engine
-from model.fast import choose_fast
-from model.focal import FocalConfig, FocalTracker, focal_from_fov
-from model.geometry import metric_depth, parse_output_size
-from model.host_memory import keep_freed_memory
-from model.intrinsics import GivenCamera
-from model.precision import Precision, choose, wider
-from model.preprocess import host_tensor, image_from_planes, network_input
-from model.resize import at_input_size
-from model.scene_cut import SceneCutDetector
-from model.streams import streams_for
+from model.engine.device import choose_device, torch_errors
+from model.engine.device_streams import streams_for
+from model.engine.engine import Engine
+from model.engine.graphs import choose_fast
+from model.engine.host_memory import keep_freed_memory
+from model.engine.precision import Precision, choose, wider
+from model.focal import FocalConfig, FocalTracker, GivenCamera, focal_from_fov
+from model.focal.scene_cut import SceneCutDetector
+from model.pixels.metres import metric_depth, parse_output_size
+from model.pixels.planes import host_tensor, image_from_planes, network_input
 from model.weights import LoadedModel
+from model.weights.resample import at_input_size
 from stream.errors import ConfigError
 from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate, Frame, Geometry
 from stream.ports import Event, Lease

@@ -1,10 +1,10 @@
 """Where depth goes. :func:`open_sink` makes a sink from a word on the command line; each is also a class to construct.
 
 =====================  ==========================================================================
-``depth.mp4``          a video to look at, :class:`sinks.video.VideoSink`
+``depth.mp4``          a video to look at, :class:`sinks.video.sink.VideoSink`
 ``depth.mkv?codec=…``  with ``codec=ffv1``, lossless depth in millimetres
-``walk.mcap``          ROS 2 messages, :class:`sinks.rosbag.McapSink`; ``mcap:…`` for a name of another ending
-``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.ZmqSink`; ``zmq+ipc://…`` too
+``walk.mcap``          ROS 2 messages, :class:`sinks.ros.sink.McapSink`; ``mcap:…`` for a name of another ending
+``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
 ``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
 =====================  ==========================================================================
@@ -55,7 +55,7 @@ class _NoOptions:
 
 
 def _video(uri: SinkUri, overwrite: bool) -> Sink:
-    from sinks.video import VideoOptions, VideoSink
+    from sinks.video.sink import VideoOptions, VideoSink
 
     if not uri.target:
         raise ConfigError(f"{uri.text!r} names no file; write for example depth.mp4")
@@ -65,7 +65,7 @@ def _video(uri: SinkUri, overwrite: bool) -> Sink:
 
 def _mcap(uri: SinkUri, overwrite: bool) -> Sink:
     try:
-        from sinks.rosbag import McapOptions, McapSink
+        from sinks.ros.sink import McapOptions, McapSink
     except ModuleNotFoundError as exc:
         raise ConfigError(
             f"{uri.text} needs the Python packages mcap and rosbags (no {exc.name} here): pip install '.[mcap]'"
@@ -84,7 +84,7 @@ def _file(uri: SinkUri, overwrite: bool) -> Sink:
 
 
 def _zmq(uri: SinkUri, _overwrite: bool) -> Sink:
-    from sinks.zeromq import ZmqOptions, ZmqSink
+    from sinks.zeromq.sink import ZmqOptions, ZmqSink
 
     return ZmqSink(f"{uri.scheme.removeprefix('zmq+')}:{uri.target}", parse_options(uri, ZmqOptions))
 

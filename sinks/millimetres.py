@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sinks.record import describe, to_json, untrained_notice
+from sinks.metadata import describe, to_json, untrained_notice
 from stream.errors import SinkError
 from stream.frame import DepthFrame
 

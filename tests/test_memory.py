@@ -13,8 +13,8 @@ from model.weights import LoadedModel, load
 from sinks import open_sink
 from stream.frame import DepthFrame
 from stream.pipeline import Pipeline
-from tests.doubles import ScriptedSource
-from tests.tiny import tiny_model
+from tests.support.doubles import ScriptedSource
+from tests.support.tiny import tiny_model
 
 
 class Scale:

@@ -10,7 +10,7 @@ import av
 from sinks import MemorySink
 from stream.pipeline import Pipeline, PipelineConfig
 from stream.sources import open_source
-from tests.doubles import ScriptedEstimator
+from tests.support.doubles import ScriptedEstimator
 
 
 def test_every_frame_of_a_file_comes_out_once_with_its_pts(street_walk: Path) -> None:

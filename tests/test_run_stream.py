@@ -18,7 +18,7 @@ import pytest
 
 import run_stream
 from stream.ports import SourceInfo
-from tests.process import Process
+from tests.support.process import Process
 
 
 def write_video(path: Path, count: int, *, size: tuple[int, int] = (96, 64)) -> Path:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from model.network.config import NetworkConfig
 from model.network.encoder import Features
-from model.presets import NetworkConfig
 
 
 class Decoder(nn.Module):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from model.network.config import NetworkConfig
 from model.network.decoder import Decoder
 from model.network.encoder import Encoder
 from model.network.fov import FovBranch
 from model.network.layers import Float32Conv2d
-from model.presets import NetworkConfig
 
 
 class DepthProNetwork(nn.Module):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from model.network.config import NetworkConfig
 from model.network.layers import build_vit, tokens_to_map
 from model.network.tiles import merge_tiles, split_tiles
-from model.presets import NetworkConfig
 
 
 class Features(NamedTuple):

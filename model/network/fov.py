@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from model.network.config import NetworkConfig
 from model.network.layers import Float32Conv2d, build_vit, tokens_to_map
-from model.presets import NetworkConfig
 
 
 class FovBranch(nn.Module):

@@ -15,7 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from model.presets import NetworkConfig
+from model.network.config import NetworkConfig
 
 
 def build_vit(config: NetworkConfig) -> Any:

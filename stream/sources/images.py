@@ -14,10 +14,10 @@ from stream.errors import SourceError
 from stream.frame import Frame
 from stream.ports import SourceInfo
 from stream.sources.address import file_address, redact_unknown
-from stream.sources.boundary import source_error
 from stream.sources.config import SourceConfig
 from stream.sources.exif import read_exif
-from stream.sources.picture import Picture, Unpacker, mirrored
+from stream.sources.ffmpeg_errors import source_error
+from stream.sources.unpack import Picture, Unpacker, mirrored
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from stream.errors import SourceError
 from stream.frame import Clock, Frame
 from stream.ports import SourceInfo
 from stream.sources.address import Address
-from stream.sources.boundary import source_error
 from stream.sources.camera_clock import RTP_FORMATS, CameraClock, uncertainty_ns
 from stream.sources.config import SourceConfig
-from stream.sources.picture import Unpacker
+from stream.sources.ffmpeg_errors import source_error
+from stream.sources.unpack import Unpacker
 
 log = logging.getLogger(__name__)
 

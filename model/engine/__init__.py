@@ -1,0 +1,1 @@
+"""How a device runs the network best: number type, launch, streams, memory."""

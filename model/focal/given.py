@@ -1,0 +1,156 @@
+"""A focal length that the user knows: in pixels, as a field of view, or from a ROS camera calibration file.
+
+Whoever gives one gets exact scale: the network's own estimate is then ignored. The calibration file is the one that
+``camera_calibration`` and ``camera_info_manager`` write, or one message of a ``camera_info`` topic as printed by
+``ros2 topic echo`` (http://docs.ros.org/en/api/sensor_msgs/html/msg/CameraInfo.html).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from model.focal.tracker import focal_from_fov
+from stream.errors import ConfigError, one_line
+from stream.frame import CameraIntrinsics
+
+_ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraConfig:
+    """What is known of the camera. Give at most one; without any, the focal length is estimated."""
+
+    focal_px: float | None = None
+    """Horizontal focal length in pixels of the upright picture."""
+    fov: float | None = None
+    """Horizontal field of view of the upright picture in degrees."""
+    camera_info: Path | None = None
+    """ROS camera calibration file (YAML), scaled to the size of the picture."""
+
+    def __post_init__(self) -> None:
+        options = {"--focal-px": self.focal_px, "--fov": self.fov, "--camera-info": self.camera_info}
+        given = [name for name, value in options.items() if value is not None]
+        if len(given) > 1:
+            many = "both" if len(given) == 2 else "all"
+            raise ConfigError(f"{' and '.join(given)} {many} say what the focal length is; give only one of them")
+        if self.focal_px is not None and not 0 < self.focal_px < math.inf:
+            raise ConfigError(f"a focal length of {self.focal_px} pixels is impossible; give a positive number")
+        if self.fov is not None:
+            focal_from_fov(self.fov, 1)
+
+
+class GivenCamera:
+    """The camera as the user described it, for pictures of any size.
+
+    Raises:
+        ConfigError: the calibration file cannot be read or used.
+    """
+
+    def __init__(self, config: CameraConfig | None = None) -> None:
+        self._config = config or CameraConfig()
+        path = self._config.camera_info
+        self._calibration = read_camera_info(path) if path is not None else None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the user gave anything."""
+        return self._config != CameraConfig()
+
+    def intrinsics(self, width: int, height: int) -> CameraIntrinsics | None:
+        """The camera for upright pictures of ``width`` × ``height`` pixels; ``None`` where the user gave nothing.
+
+        A focal length in pixels is taken as it is, whatever the size; a field of view and a calibration are scaled.
+
+        Raises:
+            ConfigError: the calibration is for pictures of another shape.
+        """
+        if self._config.focal_px is not None:
+            return CameraIntrinsics.from_focal(self._config.focal_px, width, height)
+        if self._config.fov is not None:
+            return CameraIntrinsics.from_focal(focal_from_fov(self._config.fov, width), width, height)
+        if self._calibration is None:
+            return None
+        known = self._calibration
+        if abs(math.log(width * known.height / (height * known.width))) > _ASPECT_TOLERANCE:
+            raise ConfigError(
+                f"{self._config.camera_info} was calibrated for {known.width}x{known.height} pictures, but these are "
+                f"{width}x{height}: one of them is cropped or turned; calibrate at this shape, or give --fov"
+            )
+        return known.resized(width, height)
+
+
+def read_camera_info(path: Path) -> CameraIntrinsics:
+    """Read a ROS camera calibration: the matrix ``K`` of the raw, unrectified picture, and its distortion.
+
+    Raises:
+        ConfigError: the file cannot be read, is not such a file, or holds no calibration.
+    """
+    info = _first_document(path)
+    try:
+        matrix = _numbers(_pick(info, "camera_matrix", "k", "K"), "the camera matrix", count=9)
+        fx, skew, cx, below_fx, fy, cy, *bottom = matrix
+        width, height = (_size(_pick(info, f"image_{side}", side), side) for side in ("width", "height"))
+        distortion = info.get("distortion_coefficients", info.get("d", info.get("D")))
+        coefficients = _numbers(distortion, "the distortion") if distortion is not None else ()
+        if not any(matrix):
+            raise ValueError("the camera matrix is all zeros: this camera was never calibrated")
+        if skew or below_fx or bottom != [0.0, 0.0, 1.0]:
+            raise ValueError("the camera matrix must have the form [fx 0 cx, 0 fy cy, 0 0 1]")
+        return CameraIntrinsics(
+            fx=fx,
+            fy=fy,
+            cx=cx,
+            cy=cy,
+            width=width,
+            height=height,
+            distortion_model=str(info.get("distortion_model", "")),
+            distortion=coefficients,
+        )
+    except ValueError as exc:
+        raise ConfigError(f"camera calibration {path}: {exc}") from exc
+
+
+def _first_document(path: Path) -> Mapping[object, object]:
+    """The first document of a YAML file: ``ros2 topic echo`` ends every message with a ``---`` line."""
+    try:
+        info = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
+    except OSError as exc:
+        raise ConfigError(f"cannot read the camera calibration {path}: {exc.strerror}") from exc
+    except (yaml.YAMLError, ValueError, RecursionError) as exc:
+        reason = one_line(exc)  # the parser explains itself over several lines
+        raise ConfigError(f"camera calibration {path} is not YAML: {reason}") from exc
+    if not isinstance(info, Mapping):
+        raise ConfigError(f"camera calibration {path} is not a ROS CameraInfo: it holds no named fields")
+    return info
+
+
+def _pick(info: Mapping[object, object], *names: str) -> object:
+    for name in names:
+        if name in info:
+            return info[name]
+    raise ValueError(f"the field {' or '.join(names)} is missing; a ROS camera calibration file is needed")
+
+
+def _numbers(field: object, what: str, count: int | None = None) -> tuple[float, ...]:
+    """The finite numbers in a list, or in the ``data`` of a matrix of ``rows`` × ``cols``."""
+    values = field.get("data") if isinstance(field, Mapping) else field
+    if not isinstance(values, list) or not all(_is_number(v) for v in values):
+        raise ValueError(f"{what} must be a list of numbers")
+    if count is not None and len(values) != count:
+        raise ValueError(f"{what} must have {count} numbers, not {len(values)}")
+    return tuple(float(v) for v in values)
+
+
+def _size(value: object, side: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"the {side} must be a whole number of pixels, not {value!r}")
+    return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

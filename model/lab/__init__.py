@@ -1,0 +1,1 @@
+"""The laboratory: scenes to learn from, training, evaluation, the demo. Nothing here is on a frame's way."""

@@ -1,0 +1,1 @@
+"""Things in their real sizes: furniture, people, trees, vehicles."""

@@ -1,0 +1,318 @@
+"""A training run in a folder: stage after stage, with checkpoints it can go on from and curves to look at."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import pickle
+import time
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from timm.layers import Attention
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from model.engine.host_memory import keep_freed_memory
+from model.engine.precision import choose
+from model.lab.training.batch import Batch, batches, validation
+from model.lab.training.config import STAGES, StageConfig, StageName, TrainConfig
+from model.lab.training.curves import draw_curves
+from model.lab.training.optimizers import optimizers_for
+from model.lab.training.pool import Pool
+from model.lab.training.start import init_for_training
+from model.lab.training.tasks import LEAST_C, Task, log_focal, task
+from model.network import DepthProNetwork
+from model.network.config import PRESETS
+from model.weights import load, save
+from stream.errors import ConfigError, ModelError
+
+_log = logging.getLogger(__name__)
+MAX_GRADIENT = 1.0
+
+
+class Trainer:
+    """Trains a network on pools, in ``folder``: ``checkpoint.pt``, ``history.jsonl``, ``curves.png``, a file per stage.
+
+    Args:
+        folder: of the run. If it has a checkpoint, the run goes on from there, and ``config`` must be the same.
+        pools: where pictures come from; each stage takes the smallest ones that are as large as its pictures.
+        config: the run.
+        start_from: a checkpoint to fine-tune, of any size, instead of random weights; see :func:`model.weights.load`.
+        device: where to train. The network computes in bfloat16 where that is in hardware, with float32 weights.
+
+    Raises:
+        ConfigError: the folder has a run of another configuration, or cannot be written.
+        WeightsError: ``start_from`` cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        pools: list[Pool],
+        config: TrainConfig,
+        *,
+        start_from: str | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self._folder = folder
+        self._pools = sorted(pools, key=lambda pool: pool.config.size)
+        self._config = config
+        self._described: dict[str, Any] = {"start_from": start_from, **asdict(config)}  # as the run's files tell it
+        self._device = device or torch.device("cpu")
+        self._bfloat16 = choose("auto", self._device) == "bf16"
+        self._resumed = self._read_checkpoint()
+        if self._device.type == "cpu":
+            keep_freed_memory()
+        torch.manual_seed(config.seed)
+        self.network = _start(config, start_from).to(self._device)
+        self._stopping = False
+        if self._resumed is None:
+            self._begin()
+
+    def stop(self) -> None:
+        """Let ``run`` end after the step it is in, with a checkpoint. Safe from signal handlers."""
+        self._stopping = True
+
+    def run(self) -> Path | None:
+        """Train to the end. Returns the file with the trained network, in half precision; ``None`` if stopped before.
+
+        Raises:
+            ModelError: the gradient became infinite or not a number; the last checkpoint is from before.
+        """
+        first = self._resumed["stage"] if self._resumed else STAGES[0]
+        for name in STAGES[STAGES.index(first) :]:
+            stage = self._config.stage(name)
+            if stage.steps:
+                self._train(name, stage)
+                if self._stopping:
+                    return None
+                self._save(name)
+            self._resumed = None
+        return self._save("trained")
+
+    # One stage --------------------------------------------------------------------------------------------------------
+
+    def _train(self, name: StageName, stage: StageConfig) -> None:
+        """Train to the end of a stage, or until stopped; the stage's result is in ``network`` at its end only."""
+        learner = task(name, self.network).to(self._device)
+        self.network.requires_grad_(False)
+        modules = learner.trained()
+        for module in modules:
+            module.requires_grad_(True)
+        learner.train()
+        for module in learner.modules():
+            if isinstance(module, Attention):
+                # On a CPU in bfloat16, two products are faster than the fused kernel for so few tokens.
+                module.fused_attn = self._device.type != "cpu" or not self._bfloat16
+        optimizers = optimizers_for(modules, stage)
+        averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(stage.average))  # type: ignore[no-untyped-call]
+        step = 0
+        if self._resumed:
+            step = self._resumed["step"]
+            learner.load_state_dict(self._resumed["learner"])
+            for optimizer, state in zip(optimizers, self._resumed["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+            averaged.load_state_dict(self._resumed["averaged"])
+        pool = self._pool_for(learner.size)
+        exam = validation(pool, learner.size)
+
+        recent: dict[str, float] = {}
+        examined = time.monotonic()
+        feed = batches(
+            pool,
+            seed=self._config.seed * len(STAGES) + STAGES.index(name),
+            start=step,
+            count=stage.batch,
+            size=learner.size,
+        )
+        with closing(feed), _progress() as progress:
+            bar = progress.add_task(name, total=stage.steps, completed=step, loss="")
+            for batch in feed:
+                if step == stage.steps:
+                    break
+                losses = self._step(learner, batch, optimizers, _learning_rate(stage, step))
+                averaged.update_parameters(learner)
+                step += 1
+                for key, value in losses.items():
+                    recent[key] = value if key not in recent else 0.98 * recent[key] + 0.02 * value
+                progress.update(bar, completed=step, loss="  ".join(f"{k} {v:.4f}" for k, v in recent.items()))
+                is_due = step == stage.steps or time.monotonic() - examined > self._config.validate_every
+                if is_due:
+                    figures = self._examine(averaged.module, exam, stage.batch)
+                    self._record({"stage": name, "step": step, **recent, **figures})
+                    progress.console.print(f"{name} {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+                    examined = time.monotonic()
+                if is_due or self._stopping:
+                    self._write_checkpoint(name, step, learner, optimizers, averaged)
+                if self._stopping:
+                    return
+        learner.load_state_dict(averaged.module.state_dict())  # the average is better than where the last step ended
+        learner.finish()
+
+    def _step(
+        self, learner: Task, batch: Batch, optimizers: list[torch.optim.Optimizer], rate: float
+    ) -> dict[str, float]:
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+            losses = learner.loss(batch.to(self._device))
+        total: Tensor = torch.stack(list(losses.values())).sum()
+        learner.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(learner.parameters(), MAX_GRADIENT)
+        if not math.isfinite(float(norm)):
+            raise ModelError("the gradient is no number; go on from the checkpoint with a lower learning rate")
+        for optimizer in optimizers:
+            optimizer.step()
+        return {key: float(value.detach()) for key, value in losses.items()}
+
+    @torch.no_grad()
+    def _examine(self, learner: Any, exam: Batch, count: int) -> dict[str, float]:
+        """AbsRel, δ1 and focal error on pictures never trained on. The sky and what is as far does not count."""
+        learner.eval()
+        absrel, delta, focal = [], [], []
+        for start in range(0, len(exam.fov_B), count):
+            part = Batch(*(t[start : start + count] for t in (exam.x_B3SS, exam.target_BSS, exam.fov_B))).to(
+                self._device
+            )
+            C_BSS, fov_B = learner.predict(part)
+            if C_BSS is not None:
+                truth = part.target_BSS > LEAST_C
+                ratio = part.target_BSS[truth] / C_BSS[truth].float().clamp_min(LEAST_C)
+                absrel.append((ratio - 1).abs())
+                delta.append((torch.maximum(ratio, 1 / ratio) < 1.25).float())
+            if fov_B is not None:
+                focal.append((log_focal(fov_B.float()) - log_focal(part.fov_B)).expm1().abs())
+        figures: dict[str, float] = {}
+        if absrel:
+            figures |= {"AbsRel": float(torch.cat(absrel).mean()), "δ1": float(torch.cat(delta).mean())}
+        if focal:
+            figures["focal error"] = float(torch.cat(focal).median())
+        return figures
+
+    def _pool_for(self, size: int) -> Pool:
+        return next((pool for pool in self._pools if pool.config.size >= size), self._pools[-1])
+
+    # Files ------------------------------------------------------------------------------------------------------------
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        path = self._folder / "checkpoint.pt"
+        if not path.exists():
+            return None
+        try:
+            found: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+        except OSError as exc:
+            raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as exc:  # what torch makes of a damaged file
+            raise ConfigError(
+                f"{path} is damaged; delete it, or go on in another folder with --start-from and the last stage's file"
+            ) from exc
+        if differences := _differences(found["config"], self._described):
+            raise ConfigError(
+                f"{self._folder} holds a run of another configuration ({', '.join(differences)}); go on with its own "
+                "options, or choose another folder"
+            )
+        _log.info("going on from %s, stage %s, step %d", path, found["stage"], found["step"])
+        return found
+
+    def _begin(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / "config.json").write_text(json.dumps(self._described, indent=2))
+        except OSError as exc:
+            raise ConfigError(f"{self._folder} cannot hold a training run: {exc.strerror}") from exc
+        (self._folder / "history.jsonl").unlink(missing_ok=True)  # of a run that never came to a checkpoint
+
+    def _write_checkpoint(
+        self,
+        name: StageName,
+        step: int,
+        learner: Task,
+        optimizers: list[torch.optim.Optimizer],
+        averaged: AveragedModel,
+    ) -> None:
+        state = {
+            "config": self._described,
+            "stage": name,
+            "step": step,
+            "learner": learner.state_dict(),  # with all of the network
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            "averaged": averaged.state_dict(),
+        }
+        temporary = self._folder / "checkpoint.tmp"
+        try:
+            torch.save(state, temporary)
+            temporary.replace(self._folder / "checkpoint.pt")
+        except (OSError, RuntimeError) as exc:  # a full disk is a RuntimeError of torch's zip writer
+            temporary.unlink(missing_ok=True)
+            raise ModelError(
+                f"{temporary} cannot be written, is the disk full? The checkpoint before it is untouched: "
+                "make room, and the same command goes on"
+            ) from exc
+
+    def _save(self, name: str) -> Path:
+        """The network as it is now, as a file the product loads."""
+        path = self._folder / f"{name}.safetensors"
+        stored = DepthProNetwork(self.network.config)
+        stored.load_state_dict(self.network.state_dict())
+        start = self._described["start_from"]
+        told = self._described | {"start_from": start and Path(start).name}  # folders are nobody's business
+        notes = {"training": json.dumps(told)}
+        save(stored.to(torch.float16), path, trained=True, notes=notes)
+        return path
+
+    def _record(self, line: dict[str, Any]) -> None:
+        history = self._folder / "history.jsonl"
+        with history.open("a") as file:
+            file.write(json.dumps(line) + os.linesep)
+        draw_curves(history, self._folder / "curves.png")
+
+
+def _differences(found: dict[str, Any], given: dict[str, Any], prefix: str = "--") -> list[str]:
+    """Options that are not as they were, each with both values."""
+    told = []
+    for key in found | given:
+        option, then, now = prefix + key.replace("_", "-"), found.get(key), given.get(key)
+        if isinstance(then, dict) and isinstance(now, dict):
+            told += _differences(then, now, f"{option}.")
+        elif then != now:
+            told.append(f"{option} {then}, not {now}")
+    return told
+
+
+def _start(config: TrainConfig, start_from: str | None) -> DepthProNetwork:
+    if start_from is not None:
+        loaded = load(start_from)
+        network = DepthProNetwork(loaded.config)
+        network.load_state_dict(loaded.network.state_dict())
+        return network
+    if config.preset not in PRESETS:
+        raise ConfigError(f"there is no preset {config.preset!r}; there are {', '.join(PRESETS)}")
+    network = DepthProNetwork(PRESETS[config.preset])
+    init_for_training(network, config.seed)
+    return network
+
+
+def _learning_rate(stage: StageConfig, step: int) -> float:
+    rise = max(stage.steps // 25, 1)
+    if step < rise:
+        return stage.learning_rate * (step + 1) / rise
+    return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(stage.steps - rise, 1)))
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}"),
+    )

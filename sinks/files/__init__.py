@@ -1,0 +1,1 @@
+"""What every sink that writes a file needs: where it may be created, and what its errors mean."""

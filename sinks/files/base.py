@@ -1,0 +1,107 @@
+"""What all sinks that write a file have in common: when it is created and finished, and what its errors mean."""
+
+from __future__ import annotations
+
+import errno
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Protocol
+
+from sinks.files.target import check_target
+from stream.errors import SinkError
+from stream.frame import DepthFrame
+
+
+class OpenFile(Protocol):
+    """A file that is being written."""
+
+    def write(self, frame: DepthFrame) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class FileSink(ABC):
+    """Writes frames to a file that is created with the first one. After an error nothing more is written to it.
+
+    Args:
+        path: where to.
+        overwrite: replace a file that is already there.
+        errors: of the library that writes; the system's are known.
+        kept: what to say of the file when the disk is full.
+
+    Raises:
+        SinkError: the file exists, or cannot be created there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool,
+        errors: tuple[type[Exception], ...],
+        kept: str = "what reached the disk is kept",
+    ) -> None:
+        self._path = path
+        self._overwrite = overwrite
+        self._errors: tuple[type[Exception], ...] = (OSError, *errors)
+        self._reasons = {
+            errno.ENOSPC: f"disk full; {kept}",
+            errno.EDQUOT: f"disk full (quota); {kept}",
+            errno.EFBIG: f"the file has become too large for this file system; {kept}",
+        }
+        check_target(path, overwrite=overwrite)
+        self._file: OpenFile | None = None
+        self._failed = self._closed = False
+
+    @property
+    def name(self) -> str:
+        return str(self._path)
+
+    @abstractmethod
+    def _create(self, first: DepthFrame, /) -> OpenFile:
+        """Create the file, for frames such as ``first``, which is written next."""
+
+    def write(self, frame: DepthFrame) -> None:
+        """Write one frame.
+
+        Raises:
+            SinkError: it cannot be written, an earlier frame failed, or the file is finished.
+        """
+        if self._failed or self._closed:
+            why = "an earlier frame failed" if self._failed else "it is finished"
+            raise SinkError(f"cannot write {self._path}: {why}")
+        try:
+            with self._as_sink_error():
+                if self._file is None:
+                    self._file = self._create(frame)
+                self._file.write(frame)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def close(self) -> None:
+        """Finish the file. Without a frame there is none; after an error, what reached the disk stays.
+
+        Raises:
+            SinkError: the end of the file cannot be written, and no error was raised before.
+        """
+        self._closed = True
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with suppress(SinkError) if self._failed else nullcontext(), self._as_sink_error():
+            file.finish()
+
+    @contextmanager
+    def _as_sink_error(self) -> Iterator[None]:
+        """The library's and the system's errors become ours here and nowhere else."""
+        try:
+            yield
+        except FileExistsError as exc:
+            raise SinkError(f"{self._path} exists; choose another name or pass --overwrite") from exc
+        except self._errors as exc:
+            number = getattr(exc, "errno", None) or 0
+            reason = self._reasons.get(number) or getattr(exc, "strerror", None) or exc
+            raise SinkError(f"cannot write {self._path}: {reason}") from exc

@@ -1,0 +1,1 @@
+"""ROS 2: messages made of frames, and recordings of them."""

@@ -1,0 +1,191 @@
+"""Depth as a recording of ROS 2 messages, MCAP: for ``ros2 bag play``, Foxglove and Rerun.
+
+=========================================  ======================================================================
+``/<camera>/depth/image_rect``             ``sensor_msgs/msg/Image``: 32FC1 metres, or 16UC1 millimetres
+``/<camera>/depth/camera_info``            ``sensor_msgs/msg/CameraInfo``
+``/<camera>/color/image_rect/compressed``  ``sensor_msgs/msg/CompressedImage``, JPEG (``image=jpeg``)
+``/<camera>/color/image_rect``             ``sensor_msgs/msg/Image``, rgb8 (``image=raw``)
+``/<camera>/color/camera_info``            ``sensor_msgs/msg/CameraInfo``, unless ``image=none``
+``/tf_static``                             ``tf2_msgs/msg/TFMessage``: ``<camera>_link`` to the optical frame, once
+=========================================  ======================================================================
+
+The messages of a frame have one stamp, which is also the time they are logged and published at. Depth and picture have
+the pixels of the source: where the lens distorts, ``camera_info`` says how (D), nothing has been undone, and the topics
+say ``image_raw`` instead of ``image_rect``.
+
+Stamps follow :class:`sinks.ros.messages.RosTime`. Those of a file start near 0, so viewers that show dates show the
+first seconds of 1970. ``ros2 bag play --clock`` makes them the time of nodes with ``use_sim_time``, as with a
+simulator. (tf2 takes a stamp of exactly 0, the first frame's, for "the latest transform": the same, as the only one is
+static.)
+
+Messages are stored in chunks that end between frames. A file that was not finished (disk full, killed) lacks its index:
+all frames in its finished chunks can be read, and ``mcap recover broken.mcap -o whole.mcap`` writes a whole file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+
+from sinks.files.base import FileSink
+from sinks.metadata import describe, to_json, untrained_notice
+from sinks.options import JPEG_QUALITY, check_frame_id, check_quality
+from sinks.ros.bag import Bag, Compression
+from sinks.ros.messages import (
+    DepthEncoding,
+    Message,
+    RosTime,
+    camera_info,
+    colour_image,
+    depth_image,
+    header,
+    jpeg_image,
+    optical_transform,
+)
+from stream.errors import ConfigError
+from stream.frame import DepthFrame
+
+# A name token of ROS 2: no two underscores in a row, none at an end.
+_CAMERA = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McapOptions:
+    """What is recorded, and how.
+
+    Attributes:
+        camera: first part of the topics and of the names of coordinate frames.
+        frame_id: name of the optical frame; ``<camera>_optical_frame`` unless given.
+        encoding: of depth: ``32FC1``, metres (NaN no estimate, +Inf beyond range), or ``16UC1``, millimetres (0: both).
+        image: the picture that depth belongs to: ``jpeg``, ``raw`` (rgb8) or ``none``.
+        quality: of JPEG, 1 … 100 the best and largest.
+        compress: how chunks of messages are compressed, without loss.
+    """
+
+    camera: str = "camera"
+    frame_id: str | None = None
+    encoding: DepthEncoding = "32FC1"
+    image: Literal["jpeg", "raw", "none"] = "jpeg"
+    quality: int = JPEG_QUALITY
+    compress: Compression = "zstd"
+
+    def __post_init__(self) -> None:
+        if not _CAMERA.fullmatch(self.camera):
+            raise ConfigError(
+                f"camera must be letters, digits and single underscores, a letter first, not {self.camera!r}"
+            )
+        if self.frame_id is not None:
+            check_frame_id(self.frame_id)
+        if self.frame_id == self.link_frame:
+            raise ConfigError(f"frame_id={self.frame_id} names the frame it is placed in; choose another name")
+        check_quality(self.quality, self.image)
+
+    @property
+    def link_frame(self) -> str:
+        return f"{self.camera}_link"
+
+    @property
+    def optical_frame(self) -> str:
+        return self.frame_id or f"{self.camera}_optical_frame"
+
+
+class McapSink(FileSink):
+    """Records depth, camera and picture of each frame. The file is created with the first frame.
+
+    Frames may change their size. Memory holds one frame and one chunk (1 MiB and what completes its last frame); of
+    each chunk written, an entry of the index stays until the end, about a kilobyte.
+
+    Args:
+        path: where to; tools know the format by the ending .mcap.
+        options: what.
+        overwrite: replace a file that is already there.
+
+    Raises:
+        SinkError: the file exists, or cannot be created there.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], options: McapOptions | None = None, *, overwrite: bool = False
+    ) -> None:
+        self._options = options or McapOptions()
+        super().__init__(
+            Path(path).absolute(),
+            overwrite=overwrite,
+            errors=(cv2.error,),
+            kept="what reached the disk is kept, `mcap recover` makes it playable",
+        )
+
+    @property
+    def needs_image(self) -> bool:
+        return self._options.image != "none"
+
+    def _create(self, _first: DepthFrame) -> _Recording:
+        return _Recording(self._path, self._options, overwrite=self._overwrite)
+
+
+class _Recording:
+    """A bag that is being written. A first frame that cannot be recorded leaves no file behind."""
+
+    def __init__(self, path: Path, options: McapOptions, *, overwrite: bool) -> None:
+        self._path = path
+        self._options = options
+        self._overwrite = overwrite
+        self._time = RosTime()
+        self._bag: Bag | None = None
+
+    def write(self, frame: DepthFrame) -> None:
+        options, stamp_ns = self._options, self._time.stamp_ns(frame)
+        messages = _messages(frame, stamp_ns, options)
+        if self._bag is None:
+            self._bag = Bag(self._path, compress=options.compress, overwrite=self._overwrite)
+            self._bag.describe("depth-pro-stream", _about(frame, options))
+            self._bag.add({"/tf_static": _transform(stamp_ns, options)}, stamp_ns, latched=True)
+        self._bag.add(messages, stamp_ns)
+
+    def finish(self) -> None:
+        if self._bag is not None:
+            self._bag.finish()
+
+
+def _messages(frame: DepthFrame, stamp_ns: int, options: McapOptions) -> dict[str, Message]:
+    """What is recorded of ``frame``, by topic."""
+    head = header(stamp_ns, options.optical_frame)
+    depth, colour = f"/{options.camera}/depth", f"/{options.camera}/color"
+    info = camera_info(frame, head)
+    picture = "image_raw" if any(frame.camera.distortion) else "image_rect"
+    messages: dict[str, Message] = {
+        f"{depth}/{picture}": depth_image(frame, head, options.encoding),
+        f"{depth}/camera_info": info,
+    }
+    if options.image == "jpeg":
+        messages[f"{colour}/{picture}/compressed"] = jpeg_image(frame, head, options.quality)
+    if options.image == "raw":
+        messages[f"{colour}/{picture}"] = colour_image(frame, head)
+    if options.image != "none":
+        messages[f"{colour}/camera_info"] = info
+    return messages
+
+
+def _transform(stamp_ns: int, options: McapOptions) -> Message:
+    return optical_transform(header(stamp_ns, options.link_frame), options.optical_frame)
+
+
+def _about(first: DepthFrame, options: McapOptions) -> dict[str, str]:
+    notice = untrained_notice(first)
+    is_float = options.encoding == "32FC1"
+    return {
+        "model": first.model,
+        "precision": first.precision,
+        "clock": first.clock,
+        "depth_unit": "metre" if is_float else "millimetre",
+        "depth_axis": "optical axis (z), not ray length",
+        "depth_no_estimate": "NaN" if is_float else "0",
+        "depth_beyond_range": "+Inf" if is_float else "0",
+        "first_frame": to_json(describe(first)).decode(),
+        **({"notice": notice} if notice else {}),
+    }

@@ -1,0 +1,164 @@
+"""Depth as a video: colours to look at, or lossless millimetres to compute with. Only here is video opened to write."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+from av.codec.codec import UnknownCodecError
+from av.stream import Stream
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+from sinks.files.base import FileSink
+from sinks.metadata import describe, to_json
+from sinks.millimetres import Millimetres
+from sinks.video.colormap import ColormapName, DepthColormap, Scale
+from sinks.video.containers import ENCODERS, CodecName, Container, choose_container
+from sinks.video.preview import Preview, View
+from sinks.video.timeline import Timeline, choose_tick
+from stream.errors import ConfigError
+from stream.frame import DepthFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoOptions:
+    """How depth becomes a video.
+
+    Attributes:
+        view: depth alone, or the source picture with depth to its right.
+        min, max: metres at the ends of the colour map, the same in every frame.
+        scale: colours spaced evenly in log depth, inverse depth or depth.
+        colormap: OpenCV's name of the colours; near is its high end.
+        legend: draw the scale of metres into the picture.
+        codec: ``auto`` is h264, in WebM vp9. ``ffv1`` keeps depth itself, lossless: 16-bit millimetres in Matroska, 0
+            no estimate, 65535 beyond range, and a subtitle track with each frame's focal length and exact time as JSON.
+        crf: quality of h264 and vp9, 0 the best and largest … 51.
+    """
+
+    view: View = "depth"
+    min: float = 0.5
+    max: float = 50.0
+    scale: Scale = "log"
+    colormap: ColormapName = "turbo"
+    legend: bool = True
+    codec: CodecName = "auto"
+    crf: int = 20
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crf <= 51:
+            raise ConfigError(f"crf must be from 0 (best) to 51, not {self.crf}")
+        self.make_colormap()  # refuses a range that cannot be
+        changed = [f.name for f in fields(self) if f.name != "codec" and getattr(self, f.name) != f.default]
+        if self.codec == "ffv1" and changed:
+            raise ConfigError(
+                f"codec=ffv1 stores depth itself, without colours or loss; leave out {', '.join(changed)}"
+            )
+
+    def make_colormap(self) -> DepthColormap:
+        return DepthColormap(min_m=self.min, max_m=self.max, scale=self.scale, name=self.colormap)
+
+
+class VideoSink(FileSink):
+    """Writes depth to a video file, which is created with the first frame.
+
+    Args:
+        path: where to; its ending (.mp4, .m4v, .mov, .mkv, .webm) chooses the container.
+        options: how.
+        overwrite: replace a file that is already there.
+
+    Raises:
+        ConfigError: a container that is not known or cannot hold the codec.
+        SinkError: the file exists, or cannot be created there.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], options: VideoOptions | None = None, *, overwrite: bool = False
+    ) -> None:
+        whole = Path(path).absolute()  # absolute: FFmpeg would take the first part of "a:b.mp4" for a protocol
+        self._options = options or VideoOptions()
+        self._container, self._codec = choose_container(whole, self._options.codec)
+        super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
+
+    @property
+    def needs_image(self) -> bool:
+        return self._options.view == "side-by-side"
+
+    def _create(self, first: DepthFrame) -> _VideoFile:
+        picture: Millimetres | Preview
+        if self._codec == "ffv1":
+            picture = Millimetres(first)
+        else:
+            o = self._options
+            picture = Preview(first, colormap=o.make_colormap(), view=o.view, legend=o.legend)
+        tick = self._container.tick or choose_tick(first)
+        if not self._overwrite:
+            self._path.open("xb").close()  # fails where another sink has taken the name meanwhile
+        try:
+            return _VideoFile(self._path, self._container, self._codec, picture, crf=self._options.crf, tick=tick)
+        except BaseException:
+            if not self._overwrite and self._path.stat().st_size == 0:
+                self._path.unlink()
+            raise
+
+
+class _VideoFile:
+    """An open container with one video stream and, where depth is lossless, one of JSON about each frame."""
+
+    def __init__(
+        self, path: Path, container: Container, codec: str, picture: Millimetres | Preview, *, crf: int, tick: Fraction
+    ) -> None:
+        encoder, options = ENCODERS[codec]
+        if codec != "ffv1":
+            options = {**options, "crf": str(crf)}
+        self._picture = picture
+        self._timeline = Timeline(tick)
+        muxing = dict(container.options)
+        if container.tick is None:  # MP4 notes the time of the first frame in units of its own, else milliseconds
+            muxing["movie_timescale"] = str(tick.denominator)
+        self._output = av.open(str(path), "w", format=container.muxer, container_options=muxing)
+        self._output.metadata.update(picture.tags)
+        self._video = cast(VideoStream, self._output.add_stream(encoder, options=options))
+        context = self._video.codec_context
+        context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.pixel_format
+        context.framerate, context.time_base = Fraction(0), tick  # no rate: Matroska would promise that it is constant
+        context.thread_count = min(4, os.cpu_count() or 1)
+        if codec != "ffv1":
+            context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
+        self._cues = self._add_cues() if codec == "ffv1" else None
+        self._output.start_encoding()
+
+    def write(self, frame: DepthFrame) -> None:
+        picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)
+        picture.pts, picture.time_base = self._timeline.place(frame), self._timeline.tick
+        if self._cues is not None:
+            cue = av.Packet(to_json(describe(frame)))
+            cue.stream, cue.time_base = self._cues, self._timeline.tick
+            cue.pts = cue.dts = picture.pts
+            cue.duration = 1
+            self._output.mux(cue)
+        self._mux(self._video.encode(picture))
+
+    def finish(self) -> None:
+        try:
+            self._mux(self._video.encode(None))
+        finally:
+            self._output.close()
+
+    def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
+        for packet in packets:
+            packet.duration = self._timeline.step  # without a rate, how long the last frame lasts is ours to say
+            self._output.mux(packet)
+
+    def _add_cues(self) -> Stream:
+        # Tags are written before the frames are known, so what belongs to a frame is a subtitle of its own: seekable,
+        # and shown by ffprobe. PyAV has no encoder for text, hence a stream copied from an empty SubRip file.
+        with av.open(io.BytesIO(b"1\n00:00:00,000 --> 00:00:01,000\n{}\n\n"), format="srt") as template:
+            cues = self._output.add_stream_from_template(template.streams.subtitles[0])
+        cues.metadata["title"] = "one JSON object per frame: focal length, camera, exact time"
+        return cues

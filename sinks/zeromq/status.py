@@ -1,0 +1,98 @@
+"""What a publisher says of itself every second, so that a camera without pictures can be told from a dead process."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Literal
+
+import numpy as np
+
+from sinks.zeromq.message import SCHEMA
+from stream.frame import DepthFrame
+
+State = Literal["starting", "streaming", "stalled", "ended"]
+
+_STALLED_S = 2.0
+_WINDOW = 256  # frames that rate and latency are taken over
+
+
+class PublisherStatus:
+    """Counts what is published. Not thread-safe: the publisher's lock guards it.
+
+    Args:
+        camera: name of the camera.
+        session: of this publisher.
+    """
+
+    def __init__(self, camera: str, session: str) -> None:
+        self._camera = camera
+        self._session = session
+        self._started = time.monotonic()
+        self._published = self._retried = self._dropped = 0
+        self._times: deque[float] = deque(maxlen=_WINDOW)
+        self._latencies: deque[float] = deque(maxlen=_WINDOW)
+
+    @property
+    def retried(self) -> int:
+        """Frames that had to be computed again, so far."""
+        return self._retried
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last frame, or since the start."""
+        return time.monotonic() - (self._times[-1] if self._times else self._started)
+
+    def count(self, frame: DepthFrame) -> None:
+        """Count a frame that is about to be published."""
+        now = time.monotonic()
+        self._published += 1
+        self._retried += frame.retried
+        self._dropped = frame.dropped
+        self._times.append(now)
+        self._latencies.append(now - frame.received_ns * 1e-9)
+
+    def record(self, *, sequence: int, refused: int, ended: bool) -> dict[str, object]:
+        """The fields of a status message.
+
+        Args:
+            sequence: that the next frame will have.
+            refused: connections turned away so far.
+            ended: nothing will follow.
+        """
+        now = time.monotonic()
+        return {
+            "schema": SCHEMA,
+            "type": "status",
+            "session": self._session,
+            "sequence": sequence,
+            "camera": self._camera,
+            "state": "ended" if ended else self._state(),
+            "unix_ns": time.time_ns(),
+            "monotonic_ns": time.monotonic_ns(),
+            "uptime_s": round(now - self._started, 3),
+            "silent_s": round(self.silent_s, 3),
+            "fps": round(self._rate(now), 3),
+            "latency_s": self._latency(),
+            "published": self._published,
+            "dropped": self._dropped,
+            "retried": self._retried,
+            "refused": refused,
+        }
+
+    def _state(self) -> State:
+        if not self._times:
+            return "starting"
+        return "stalled" if self.silent_s > _STALLED_S else "streaming"
+
+    def _latency(self) -> dict[str, float] | None:
+        """From a frame's arrival on this machine to its publication."""
+        if not self._latencies:
+            return None
+        p50, p99 = np.percentile(self._latencies, [50, 99]).tolist()
+        return {"p50": round(p50, 6), "p99": round(p99, 6)}
+
+    def _rate(self, now: float) -> float:
+        recent = [t for t in self._times if now - t < 10.0]
+        span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
+        return (len(recent) - 1) / span if span > 0 else 0.0

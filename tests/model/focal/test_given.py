@@ -1,0 +1,189 @@
+"""A camera given by the user: options, ROS calibration files, and what is said about bad ones."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from model.focal.given import CameraConfig, GivenCamera, read_camera_info
+from stream.errors import ConfigError
+
+CALIBRATION = """\
+image_width: 1280
+image_height: 720
+camera_name: head_camera
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [900.5, 0, 641.25, 0, 899, 362.75, 0, 0, 1]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [0.1, -0.2, 0.001, 0.002, 0]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1, 0, 0, 0, 1, 0, 0, 0, 1]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [800, 0, 600, 0, 0, 800, 300, 0, 0, 0, 1, 0]
+"""
+
+ROS2_ECHO = """\
+header:
+  stamp:
+    sec: 1
+    nanosec: 2
+  frame_id: camera
+height: 720
+width: 1280
+distortion_model: plumb_bob
+d:
+- 0.1
+- -0.2
+- 0.001
+- 0.002
+- 0.0
+k:
+- 900.5
+- 0.0
+- 641.25
+- 0.0
+- 899.0
+- 362.75
+- 0.0
+- 0.0
+- 1.0
+binning_x: 0
+---
+height: 1
+"""
+
+ROS1_ECHO = """\
+height: 720
+width: 1280
+distortion_model: "plumb_bob"
+D: [0.1, -0.2, 0.001, 0.002, 0.0]
+K: [900.5, 0.0, 641.25, 0.0, 899.0, 362.75, 0.0, 0.0, 1.0]
+---
+"""
+
+
+@pytest.fixture
+def calibration(tmp_path: Path) -> Path:
+    path = tmp_path / "head_camera.yaml"
+    path.write_text(CALIBRATION)
+    return path
+
+
+@pytest.mark.parametrize("text", [CALIBRATION, ROS2_ECHO, ROS1_ECHO])
+def test_every_form_of_a_ros_calibration_is_read(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(text)
+    camera = read_camera_info(path)
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (900.5, 899, 641.25, 362.75)
+    assert (camera.width, camera.height) == (1280, 720)
+    assert camera.distortion_model == "plumb_bob"
+    assert camera.distortion == (0.1, -0.2, 0.001, 0.002, 0)
+
+
+def test_nothing_given_is_nothing_known() -> None:
+    assert GivenCamera().intrinsics(640, 480) is None
+
+
+def test_focal_length_in_pixels_is_taken_as_it_is() -> None:
+    given = GivenCamera(CameraConfig(focal_px=1500.0))
+    for width, height in ((1920, 1080), (640, 480)):
+        camera = given.intrinsics(width, height)
+        assert camera is not None
+        assert (camera.fx, camera.fy, camera.cx, camera.cy) == (1500, 1500, (width - 1) / 2, (height - 1) / 2)
+
+
+def test_field_of_view_scales_with_the_picture() -> None:
+    for width in (640, 3840):
+        camera = GivenCamera(CameraConfig(fov=60.0)).intrinsics(width, 480)
+        assert camera is not None
+        assert camera.fx == pytest.approx(width * math.sqrt(3) / 2)
+        assert camera.fov_deg == pytest.approx(60)
+
+
+def test_calibration_is_scaled_to_the_picture(calibration: Path) -> None:
+    given = GivenCamera(CameraConfig(camera_info=calibration))
+    assert given.intrinsics(1280, 720) == read_camera_info(calibration)
+    camera = given.intrinsics(1920, 1080)
+    assert camera is not None
+    assert (camera.fx, camera.fy) == pytest.approx((1350.75, 1348.5))
+    assert (camera.cx, camera.cy) == pytest.approx((641.75 * 1.5 - 0.5, 363.25 * 1.5 - 0.5))
+    assert given.intrinsics(1280, 724) is not None  # 0.6 % off: padding, not a crop
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (640, 480)])
+def test_calibration_of_another_shape_is_refused(calibration: Path, size: tuple[int, int]) -> None:
+    given = GivenCamera(CameraConfig(camera_info=calibration))
+    with pytest.raises(ConfigError, match=r"1280x720 .* cropped or turned"):
+        given.intrinsics(*size)
+
+
+def test_only_one_of_the_three_may_be_given(calibration: Path) -> None:
+    with pytest.raises(ConfigError, match="--focal-px and --fov both say"):
+        CameraConfig(focal_px=1000.0, fov=60.0)
+    with pytest.raises(ConfigError, match="--fov and --camera-info"):
+        CameraConfig(fov=60.0, camera_info=calibration)
+    with pytest.raises(ConfigError, match="--camera-info all say"):
+        CameraConfig(focal_px=1000.0, fov=60.0, camera_info=calibration)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_impossible_values_are_refused(bad: float) -> None:
+    with pytest.raises(ConfigError, match="positive number"):
+        CameraConfig(focal_px=bad)
+    with pytest.raises(ConfigError, match="between 0 and 180"):
+        CameraConfig(fov=bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "no named fields"),
+        ("- 1\n- 2\n", "no named fields"),
+        ("{a: [1, 2", "is not YAML"),
+        ("%YAML:1.0\nM: !!opencv-matrix\n  rows: 3\n", "is not YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "is not YAML"),
+        ("image_width: 1280\nimage_height: 720\n", "camera_matrix or k or K is missing"),
+        (CALIBRATION.replace("image_width: 1280", ""), "image_width or width is missing"),
+        (CALIBRATION.replace("1280", "-3"), "whole number of pixels"),
+        (CALIBRATION.replace("1280", "yes"), "whole number of pixels"),
+        (CALIBRATION.replace("900.5, 0,", "900.5,"), "must have 9 numbers, not 8"),
+        (CALIBRATION.replace("900.5", "wide"), "must be a list of numbers"),
+        (CALIBRATION.replace("900.5", ".nan"), "must be a list of numbers"),
+        (CALIBRATION.replace("900.5", "-900.5"), "must be positive"),
+        (CALIBRATION.replace("362.75, 0, 0, 1]", "362.75, 0, 0, 2]"), "must have the form"),
+        (CALIBRATION.replace("0.1, -0.2", "a, b"), "the distortion must be a list"),
+        (
+            ROS1_ECHO.replace("900.5, 0.0, 641.25, 0.0, 899.0, 362.75, 0.0, 0.0, 1.0", "0, 0, 0, 0, 0, 0, 0, 0, 0"),
+            "never",
+        ),
+    ],
+)
+def test_bad_files_are_explained_on_one_line(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        GivenCamera(CameraConfig(camera_info=path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unreadable_files_are_explained_on_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        read_camera_info(tmp_path / "missing.yaml")
+    with pytest.raises(ConfigError, match="cannot read"):
+        read_camera_info(tmp_path)
+    binary = tmp_path / "photo.jpg"
+    binary.write_bytes(b"\xff\xd8\xff\xe0" * 9)
+    with pytest.raises(ConfigError, match="is not YAML"):
+        read_camera_info(binary)

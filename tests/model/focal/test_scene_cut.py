@@ -1,0 +1,117 @@
+"""Scene cuts on synthetic planes of every layout, and on a real clip without any."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from model.focal.scene_cut import SceneCutDetector, thumbnail
+from stream.frame import PIXEL_FORMATS, Frame, Geometry
+
+Picture = npt.NDArray[np.uint8]
+HEIGHT, WIDTH = 180, 321  # odd, so that chroma planes are rounded up
+
+
+def frame(bgr: Picture, pixel_format: str, rotation: Literal[0, 90, 180, 270] = 0) -> Frame:
+    """``bgr`` in the layout ``pixel_format``, chroma by picking every second pixel."""
+    geometry = Geometry(pixel_format, bgr.shape[1], bgr.shape[0])
+    form = geometry.format
+    if form.is_rgb:
+        planes: tuple[npt.NDArray[np.generic], ...] = (bgr[..., ::-1],)
+    else:
+        y, cr, cb = cv2.split(cv2.cvtColor(bgr, cv2.COLOR_BGR2YCrCb))
+        shift = 0 if form.bits == 8 else 8 if form.msb_aligned else form.bits - 8
+        channels = {1: [y], 2: [y, np.dstack([cb, cr])], 3: [y, cb, cr]}[len(form.planes)]
+        planes = tuple(
+            (
+                channel.reshape(*bgr.shape[:2], -1)[:: 1 << spec.y_shift, :: 1 << spec.x_shift].astype(form.dtype)
+                << shift
+            )
+            for channel, spec in zip(channels, form.planes, strict=True)
+        )
+    return Frame(
+        index=0,
+        pts=None,
+        time_base=Fraction(1, 30),
+        capture_time_ns=0,
+        clock="media",
+        geometry=geometry,
+        planes=planes,
+        rotation=rotation,
+    )
+
+
+def texture(seed: int, width: int = WIDTH) -> Picture:
+    """Soft blobs in all colours, as neighbouring pixels of a real picture resemble each other."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 10, 3), np.uint8)
+    return np.asarray(cv2.resize(noise, (width, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def cuts(frames: list[Frame]) -> list[int]:
+    detector = SceneCutDetector()
+    return [i for i, f in enumerate(frames) if detector.update(f)]
+
+
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+def test_cuts_are_found_at_the_very_frame(pixel_format: str) -> None:
+    shots = [texture(1)] * 5 + [texture(2)] * 2 + [texture(3)] * 5
+    assert cuts([frame(picture, pixel_format) for picture in shots]) == [5, 7]
+
+
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+def test_two_cuts_in_a_row_are_two_cuts(pixel_format: str) -> None:
+    assert cuts([frame(texture(seed), pixel_format) for seed in (1, 1, 2, 3, 3)]) == [2, 3]
+
+
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+def test_a_pan_is_no_cut(pixel_format: str) -> None:
+    wide = texture(4, width=2 * WIDTH)
+    assert cuts([frame(np.roll(wide, -3 * i, axis=1)[:, :WIDTH], pixel_format) for i in range(40)]) == []
+
+
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+def test_flicker_is_no_cut(pixel_format: str) -> None:
+    picture = texture(5).astype(np.float32) * 0.8
+    frames = [frame((picture * (1 + 0.08 * (-1) ** i)).astype(np.uint8), pixel_format) for i in range(20)]
+    assert cuts(frames) == []
+
+
+def test_a_change_of_geometry_is_a_cut() -> None:
+    picture = texture(6)
+    frames = [
+        frame(picture, "nv12"),
+        frame(picture, "nv12"),
+        frame(picture[:, :300], "nv12"),
+        frame(picture[:, :300], "nv12", rotation=90),
+        frame(picture[:, :300], "yuv420p", rotation=90),
+        frame(picture[:, :300], "yuv420p", rotation=90),
+    ]
+    assert cuts(frames) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("pixel_format", [name for name in PIXEL_FORMATS if name != "gray"])
+def test_thumbnail_keeps_the_colours(pixel_format: str) -> None:
+    picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    picture[:] = (200, 120, 40)
+    small = thumbnail(frame(picture, pixel_format))
+    assert small.shape == (90, 161, 3)
+    assert np.abs(small.astype(int) - (200, 120, 40)).max() <= 3
+
+
+def test_a_walk_through_a_street_has_no_cuts(street_walk: Path) -> None:
+    import av
+
+    frames = []
+    with av.open(str(street_walk)) as container:
+        for decoded in container.decode(video=0):
+            bgr = np.asarray(decoded.to_ndarray(format="bgr24"), np.uint8)
+            frames.append(frame(bgr[::2, ::2], "yuv420p"))
+    assert cuts(frames) == []
+    spliced = frames[:50] + [frame(texture(7, 640), "yuv420p")] * 3 + frames[50:60]
+    assert cuts(spliced) == [50, 53]

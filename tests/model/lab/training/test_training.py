@@ -1,0 +1,453 @@
+"""Losses against hand-made maps, pools on disk, and whole runs of a tiny network."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model.lab import scenes
+from model.lab.training import config as stages
+from model.lab.training.__main__ import main
+from model.lab.training.batch import augment, batches, draw, held_back, validation
+from model.lab.training.config import StageName, TrainConfig
+from model.lab.training.losses import derivative_losses, mean_log_error
+from model.lab.training.optimizers import optimizers_for
+from model.lab.training.pool import Pool, PoolConfig, render
+from model.lab.training.start import init_for_training
+from model.lab.training.tasks import task
+from model.lab.training.trainer import Trainer
+from model.network import DepthProNetwork, init_random
+from model.weights import load, save
+from stream.errors import ConfigError, WeightsError
+from tests.support.process import ROOT
+from tests.support.tiny import TINY, tiny_model
+
+
+def slope(height: int = 32, width: int = 32) -> torch.Tensor:
+    return torch.linspace(0.2, 1.0, width).expand(1, height, width).clone()
+
+
+# Losses ---------------------------------------------------------------------------------------------------------------
+
+
+def test_losses_are_zero_for_the_truth_and_grow_with_the_error() -> None:
+    def losses(error: float) -> list[float]:
+        C = slope() * (1 + error)
+        return [float(loss) for loss in (mean_log_error(C, slope()), *derivative_losses(C, slope()).values())]
+
+    assert losses(0.0) == [0.0] * 4
+    assert all(0 < little < much for little, much in zip(losses(0.1), losses(0.2), strict=True))
+
+
+def test_an_error_counts_by_its_ratio_in_near_and_in_far_pictures() -> None:
+    near, far = slope(), slope() / 8
+    torch.testing.assert_close(mean_log_error(1.1 * near, near), mean_log_error(1.1 * far, far))
+    assert derivative_losses(1.1 * near, near)["MAGE"] == pytest.approx(
+        float(derivative_losses(1.1 * far, far)["MAGE"]), rel=1e-5
+    )
+
+
+def test_derivatives_do_not_see_an_offset_but_a_blurred_edge() -> None:
+    target = torch.full((1, 32, 32), 0.2)
+    target[:, :, 16:] = 1.0
+    blurred = torch.nn.functional.avg_pool2d(target[:, None], 5, stride=1, padding=2, count_include_pad=False)[:, 0]
+    for name, loss in derivative_losses(target + 0.05, target).items():
+        assert float(loss) < 1e-6, name
+        assert float(derivative_losses(blurred, target)[name]) > 1e-3, name
+
+
+def test_the_gradient_is_in_units_of_the_mean_per_pixel() -> None:
+    """A ramp that is too steep by 1 % of the mean per pixel: |∇x| = 0.01 and |∇y| = 0 at the finest scale."""
+    target = torch.full((1, 64, 64), 0.5)
+    steeper = target + 0.005 * torch.arange(64.0)
+    assert float(derivative_losses(steeper, target, scales=1)["MAGE"]) == pytest.approx(0.01 / 2, rel=1e-4)
+
+
+def test_the_sky_weighs_but_is_never_divided_by() -> None:
+    sky = torch.zeros(1, 32, 32)
+    assert float(mean_log_error(sky, sky)) == 0
+    assert torch.isfinite(mean_log_error(sky + 0.1, sky))
+
+
+# Pools ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures, rendered by two processes."""
+    folder = tmp_path_factory.mktemp("pool")
+    done = sorted(render(folder, PoolConfig(count=6, size=64, samples=1, first_seed=40), processes=2))
+    assert done == list(range(6))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool(pool_folder: Path) -> Pool:
+    return Pool.open(pool_folder)
+
+
+def test_a_pool_holds_the_rendered_truth(pool: Pool) -> None:
+    still = scenes.still(scenes.TRAIN_SEEDS[43], long_side=64, samples=1)
+    assert float(pool.focal[3]) == pytest.approx(still.f_px / still.image.shape[1])
+    stored = pool.inverse_depth[3]
+    assert np.count_nonzero(stored == 0) == pytest.approx(
+        np.count_nonzero(np.isinf(still.depth)) * stored.size / still.depth.size, rel=0.05, abs=8
+    )
+    assert float(stored.max()) == pytest.approx(1 / float(still.depth.min()), rel=0.01)
+
+
+def test_an_interrupted_pool_goes_on(tmp_path: Path) -> None:
+    config = PoolConfig(count=3, size=32, samples=1)
+    Pool.create(tmp_path, config).put(1, np.full((9, 16, 3), 7, np.uint8), np.full((9, 16), 2, np.float32), 12.0)
+    assert sorted(render(tmp_path, config, processes=1)) == [0, 2]
+    done = Pool.open(tmp_path)
+    assert done.image[1].max() == 7
+    assert float(done.focal[1]) == 0.75
+    assert list(render(tmp_path, config, processes=1)) == []
+
+
+def test_a_pool_grows(tmp_path: Path) -> None:
+    small = Pool.create(tmp_path, PoolConfig(count=2, size=32))
+    small.put(1, np.full((9, 16, 3), 7, np.uint8), np.full((9, 16), 2, np.float32), 12.0)
+    large = Pool.create(tmp_path, PoolConfig(count=5, size=32))
+    assert large.missing() == [0, 2, 3, 4]
+    assert large.image[1].max() == 7
+    assert float(Pool.open(tmp_path).focal[1]) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("other", "advice"),
+    [
+        ({"count": 2}, "has 3 pictures already"),
+        ({"size": 64}, "another pool"),
+        ({"samples": 1}, "another pool"),
+        ({"first_seed": 1}, "another pool"),
+    ],
+)
+def test_another_pool_in_the_same_folder_is_refused(tmp_path: Path, other: dict[str, int], advice: str) -> None:
+    Pool.create(tmp_path, PoolConfig(count=3, size=32))
+    with pytest.raises(ConfigError, match=advice):
+        Pool.create(tmp_path, PoolConfig(**({"count": 3, "size": 32} | other)))
+
+
+def test_a_pool_without_pictures_and_a_folder_without_a_pool_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"python -m model\.training render"):
+        Pool.open(tmp_path)
+    Pool.create(tmp_path, PoolConfig(count=3, size=32))
+    with pytest.raises(ConfigError, match="no picture yet"):
+        Pool.open(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["pool.json", "image.npy", "ready.npy"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"count": 3, "sides": 4}', b"[]", None])
+def test_a_damaged_pool_is_to_be_rendered_again(tmp_path: Path, file: str, content: bytes | None) -> None:
+    config = PoolConfig(count=3, size=32)
+    pool = Pool.create(tmp_path, config)
+    pool.ready[:] = True
+    del pool
+    if content is None:
+        content = (tmp_path / file).read_bytes()[:-1]
+    (tmp_path / file).write_bytes(content)
+    for action in (lambda: Pool.open(tmp_path), lambda: Pool.create(tmp_path, config)):
+        with pytest.raises(ConfigError, match="delete the folder and render it again"):
+            action()
+
+
+def test_a_pool_larger_than_the_disk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="GB free"):
+        Pool.create(tmp_path / "pool", PoolConfig(count=100_000_000, size=4096))
+    assert not list((tmp_path / "pool").iterdir())
+
+
+def test_seeds_held_out_for_evaluation_cannot_be_trained_on() -> None:
+    with pytest.raises(ConfigError, match="held out"):
+        PoolConfig(count=2, first_seed=2**31 - 1)
+
+
+def test_batches_depend_on_seed_and_number_alone(pool: Pool) -> None:
+    feed = batches(pool, seed=5, start=0, count=2, size=64)
+    first, second = next(feed), next(feed)
+    feed.close()
+    resumed = batches(pool, seed=5, start=1, count=2, size=64)
+    assert torch.equal(next(resumed).x_B3SS, second.x_B3SS)
+    resumed.close()
+    assert not torch.equal(first.x_B3SS, second.x_B3SS)
+
+
+def test_held_back_pictures_are_never_drawn(pool: Pool) -> None:
+    assert held_back(pool) == 1
+    assert len(validation(pool, 64).fov_B) == 1
+    focal = float(pool.focal[0])
+    rng = np.random.default_rng(0)
+    drawn = torch.cat([0.5 / torch.tan(torch.deg2rad(draw(pool, rng, 8, 64).fov_B) / 2) for _ in range(8)])
+    assert float((drawn - focal).abs().min()) > 1e-4
+
+
+def test_a_crop_lengthens_the_focal_length_as_it_magnifies() -> None:
+    """A square of known size stays ``C``-consistent: its width in the picture over ``C`` never changes."""
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[54:74, 54:74] = 255
+    inverse_depth = np.full((128, 128), 0.5, np.float16)
+    rng = np.random.default_rng(1)
+    focals = set()
+    for _ in range(40):
+        pixels, inverse, focal = augment(rng, image, inverse_depth, 0.8, 256)
+        row = pixels[128].mean(axis=1)
+        width = np.count_nonzero(row > (row.min() + row.max()) / 2) / 256
+        assert width / focal == pytest.approx(20 / 128 / 0.8, rel=0.06)
+        assert np.all(inverse == 0.5)
+        focals.add(round(focal, 3))
+    assert len(focals) > 10
+
+
+# Start and steps ------------------------------------------------------------------------------------------------------
+
+
+def test_the_start_attends_to_what_is_alike_and_sees_smoothly() -> None:
+    network = DepthProNetwork(TINY)
+    init_for_training(network.requires_grad_(False), 3)
+    vit = network.encoder.image_encoder
+    width, heads = vit.embed_dim, vit.blocks[0].attn.num_heads
+    queries, keys, values = vit.blocks[1].attn.qkv.weight.split(width)
+    for query, key in zip(queries.chunk(heads), keys.chunk(heads), strict=True):
+        alike = query.T @ key  # [width, width], rank width / heads
+        assert float(alike.trace()) > 0.2 * width
+    assert float((vit.blocks[1].attn.proj.weight @ values).trace()) < -0.2 * width
+    filters = vit.patch_embed.proj.weight
+    assert float(filters[0].std()) < 1e-6  # the first is the mean brightness
+    gram = filters.flatten(1) @ filters.flatten(1).T
+    torch.testing.assert_close(gram, torch.diag(gram.diagonal()), atol=1e-5, rtol=0)
+    again = DepthProNetwork(TINY)
+    init_for_training(again, 3)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), again.parameters(), strict=True))
+
+
+def test_every_parameter_has_one_optimizer_and_matrices_have_muon() -> None:
+    network = DepthProNetwork(TINY)
+    init_for_training(network, 0)
+    adamw, muon = optimizers_for([network], stages.Depth(learning_rate=0.01, weight_decay=0.0))
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    for p in network.parameters():
+        p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(0))
+    adamw.step()
+    by_adamw = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
+    muon.step()
+    changed = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == set(before)
+    by_muon = changed - by_adamw
+    assert "encoder.patch_encoder.patch_embed.proj.weight" in by_muon
+    assert "fov.encoder.0.blocks.1.mlp.fc1.weight" in by_muon
+    assert "decoder.convs.1.weight" in by_adamw
+    # Muon's step has the same length in all directions: its singular values are alike.
+    name = "encoder.image_encoder.blocks.0.mlp.fc1.weight"
+    step = torch.linalg.svdvals(network.get_parameter(name).detach() - before[name])
+    assert float(step.min() / step.max()) > 0.4
+
+
+# Runs -----------------------------------------------------------------------------------------------------------------
+
+
+def short(**changes: object) -> TrainConfig:
+    """A run of three steps a stage."""
+    values: dict[str, object] = {
+        "backbone": stages.Backbone(steps=3, batch=2),
+        "depth": stages.Depth(steps=3, batch=1),
+        "boundaries": stages.Boundaries(steps=2, batch=1),
+        "fov": stages.Fov(steps=3, batch=2),
+    }
+    return TrainConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    save(tiny_model().network, path, trained=False)
+    return str(path)
+
+
+def test_a_run_leaves_a_network_the_product_loads_and_what_to_look_at(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    path = Trainer(tmp_path, [pool], short(), start_from=tiny).run()
+    loaded = load(str(path))
+    assert loaded.trained
+    assert loaded.config == TINY
+    before = load(tiny).network.state_dict()
+    changed = {
+        name.split(".")[0] for name, tensor in loaded.network.state_dict().items() if (tensor != before[name]).any()
+    }
+    assert changed == {"encoder", "decoder", "head", "fov"}
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in lines] == ["backbone", "depth", "boundaries", "fov"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert {f"{name}.safetensors" for name in ("backbone", "depth", "boundaries", "fov")} <= {
+        p.name for p in tmp_path.iterdir()
+    }
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    tmp_path: Path, pool: Pool, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = {"boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0)}
+    config = short(depth=stages.Depth(steps=4, batch=1), **off)
+    whole = Trainer(tmp_path / "whole", [pool], config, start_from=tiny).run()
+
+    stopped = Trainer(tmp_path / "broken", [pool], config, start_from=tiny)
+    step = stopped._step
+
+    steps = itertools.count(1)
+
+    def stop_in_the_fifth(*args: Any) -> Any:  # the second of the second stage
+        if next(steps) == 5:
+            stopped.stop()
+        return step(*args)
+
+    monkeypatch.setattr(stopped, "_step", stop_in_the_fifth)
+    assert stopped.run() is None
+    assert not (tmp_path / "broken" / "trained.safetensors").exists()
+    resumed = Trainer(tmp_path / "broken", [pool], config, start_from=tiny).run()
+    assert len((tmp_path / "broken" / "history.jsonl").read_text().splitlines()) == 2
+    a, b = (load(str(path)).network.state_dict() for path in (whole, resumed))
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    off = {"depth": stages.Depth(steps=0), "boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0)}
+    Trainer(tmp_path, [pool], short(**off), start_from=tiny).run()
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt is damaged"):
+        Trainer(tmp_path, [pool], short(**off), start_from=tiny)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_validations_need_a_time(seconds: float) -> None:
+    with pytest.raises(ConfigError, match="validate-every"):
+        TrainConfig(validate_every=seconds)
+
+
+def test_no_process_renders_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="processes"):
+        list(render(tmp_path, PoolConfig(count=2, size=32), processes=0))
+
+
+def test_another_configuration_does_not_continue_a_run(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    Trainer(tmp_path, [pool], short(), start_from=tiny).run()
+    with pytest.raises(ConfigError, match=r"another configuration \(--seed 0, not 1, --depth.steps 3, not 4\)"):
+        Trainer(tmp_path, [pool], short(seed=1, depth=stages.Depth(steps=4, batch=1)), start_from=tiny)
+    with pytest.raises(ConfigError, match="--start-from"):
+        Trainer(tmp_path, [pool], short())
+
+
+def test_a_start_that_cannot_be_loaded_leaves_no_run(tmp_path: Path, pool: Pool) -> None:
+    with pytest.raises(WeightsError):
+        Trainer(tmp_path / "run", [pool], short(), start_from=str(tmp_path / "nothing.safetensors"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("name", "rate"), [("backbone", 5e-3), ("depth", 2e-3), ("fov", 5e-3)])
+def test_steps_lower_the_loss(pool: Pool, name: StageName, rate: float) -> None:
+    """A dozen or two on one batch: what is off by a factor comes near."""
+    network = DepthProNetwork(TINY)
+    init_for_training(network, 0)
+    learner = task(name, network)
+    optimizers = optimizers_for(learner.trained(), stages.Depth(learning_rate=rate))
+    batch = validation(pool, learner.size)
+    losses = []
+    for _ in range(25):
+        loss = torch.stack(list(learner.loss(batch).values())).sum()
+        losses.append(loss.item())
+        learner.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_the_fov_stage_changes_its_branch_alone(pool: Pool) -> None:
+    network = DepthProNetwork(TINY)
+    init_random(network, 0)
+    learner = task("fov", network)
+    x = validation(pool, learner.size)
+    torch.testing.assert_close(  # the shortcut through the smallest picture is the network itself
+        learner.predict(x)[1],
+        network(torch.nn.functional.interpolate(x.x_B3SS, scale_factor=4, mode="nearest"))[1],
+        rtol=1e-4,
+        atol=1e-4,
+    )
+    sum(learner.loss(x).values()).backward()  # type: ignore[union-attr]
+    with_gradient = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
+    assert with_gradient == {"fov"}
+
+
+def test_the_configuration_is_in_the_file(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    import safetensors
+
+    path = Trainer(tmp_path, [pool], short(backbone=stages.Backbone(steps=0)), start_from=tiny).run()
+    assert path is not None
+    with safetensors.safe_open(path, framework="pt") as file:
+        told = json.loads(file.metadata()["training"])
+    # Of the file it started from, the name alone: folders are nobody's business.
+    assert told == {"start_from": "tiny.safetensors", **asdict(short(backbone=stages.Backbone(steps=0)))}
+
+
+@pytest.mark.parametrize(
+    "values", [{"steps": -1}, {"batch": 0}, {"learning_rate": 0.0}, {"average": 1.0}, {"learning_rate": float("nan")}]
+)
+def test_numbers_that_cannot_train_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        stages.Depth(**values)  # type: ignore[arg-type]
+
+
+# The program ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_terminated_run_leaves_a_checkpoint_and_goes_on(tmp_path: Path, pool_folder: Path, tiny: str) -> None:
+    run = tmp_path / "run"
+    off = [f"--{name}.steps=0" for name in ("depth", "boundaries", "fov")]
+    options = ["--backbone.steps=100000", "--backbone.batch=1", *off, f"--start-from={tiny}", "--validate-every=0.5"]
+    command = [sys.executable, "-m", "model.lab.training", "fit", str(run), f"--pool={pool_folder}", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        until = time.monotonic() + 60
+        while not (run / "checkpoint.pt").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "training: stopped; the same command goes on"
+    first = torch.load(run / "checkpoint.pt", weights_only=True)["step"]
+    assert first >= json.loads((run / "history.jsonl").read_text().splitlines()[-1])["step"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["render", "{tmp}/pool", "--size", "8"], "--size must be at least 32, not 8"),
+        (["render", "{tmp}/pool", "--count", "2", "--size", "32", "--processes", "0"], "--processes takes"),
+        (["fit", "{tmp}/run"], "--pool"),
+        (["fit", "{tmp}/run", "--pool", "{tmp}"], "is no pool of rendered pictures"),
+        (["fit", "{tmp}/run", "--pool", "{pool}", "--fov.batch", "0"], "--fov.batch must be 1 or more, not 0"),
+        (["fit", "{tmp}/run", "--pool", "{pool}", "--preset", "mega"], "there is no preset 'mega'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(
+    tmp_path: Path, pool_folder: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(tmp=tmp_path, pool=pool_folder) for argument in arguments]) == 2
+    err = capsys.readouterr().err
+    assert complaint in err
+    assert err.startswith("training: ")
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,325 @@
+"""Videos are written, then read back with PyAV."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from sinks import open_sink
+from sinks.millimetres import to_millimetres
+from sinks.video.colormap import DepthColormap
+from sinks.video.sink import VideoOptions, VideoSink
+from stream.errors import ConfigError, SinkError
+from stream.frame import DepthFrame
+from stream.ports import Sink
+from tests.support.doubles import make_depth_frame
+from tests.support.process import ROOT
+
+TIME_BASE = Fraction(1, 15_360)
+
+
+def ramp(index: int, *, width: int = 64, height: int = 48, pts: int | None = -1) -> DepthFrame:
+    """Depth from 0.5 m to 50 m, moving a little with ``index``; 30 frames per second unless ``pts`` says other."""
+    depth = np.geomspace(0.5, 50, width, dtype=np.float32)[None, :].repeat(height, axis=0)
+    return replace(
+        make_depth_frame(index, width=width, height=height),
+        depth=np.roll(depth, index, axis=1),
+        pts=index * 512 if pts == -1 else pts,
+        time_base=TIME_BASE,
+    )
+
+
+def noisy(index: int) -> DepthFrame:
+    """Depth that does not compress, to fill disks with."""
+    frame = ramp(index)
+    noise = np.random.default_rng(index).uniform(0.5, 50, frame.depth.shape).astype(np.float32)
+    return replace(frame, depth=noise)
+
+
+def write_all(sink: Sink, count: int) -> None:
+    for index in range(count):
+        sink.write(noisy(index))
+
+
+def write(uri: str, frames: Iterable[DepthFrame], *, overwrite: bool = False) -> None:
+    sink = open_sink(uri, overwrite=overwrite)
+    try:
+        for frame in frames:
+            sink.write(frame)
+    finally:
+        sink.close()
+
+
+def read_times(path: Path) -> list[Fraction]:
+    with av.open(path) as file:
+        return [f.pts * f.time_base for f in file.decode(video=0) if f.pts is not None and f.time_base is not None]
+
+
+def count_readable(path: Path) -> int:
+    """Frames a player gets out of a file that may be cut off."""
+    count = 0
+    with av.open(path) as file:
+        try:
+            for _ in file.decode(video=0):
+                count += 1
+        except av.FFmpegError:
+            pass
+    return count
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "A.MP4", "a.mkv?codec=vp9"])
+def test_every_container_holds_every_frame_at_its_time(tmp_path: Path, name: str) -> None:
+    pts = [700, 1212, 1724, 4000, 4100, 9000]  # starts late, variable rate
+    write(f"{tmp_path}/{name}", (ramp(i, pts=p) for i, p in enumerate(pts)))
+    times = read_times(tmp_path / name.split("?")[0])
+    exact = [p * TIME_BASE for p in pts]
+    tolerance = Fraction(0) if name.lower()[2:5] in ("mp4", "m4v", "mov") else Fraction(1, 1000)
+    assert len(times) == len(pts)
+    assert max(abs(t - e) for t, e in zip(times, exact, strict=True)) <= tolerance
+
+
+def test_matroska_promises_no_frame_rate_that_is_not_there(tmp_path: Path) -> None:
+    write(f"{tmp_path}/a.mkv", (ramp(i, pts=i * 1024) for i in range(30)))
+    with av.open(tmp_path / "a.mkv") as file:
+        rate = file.streams.video[0].average_rate
+    assert rate == pytest.approx(15, abs=0.1)
+
+
+def test_colours_survive_with_their_matrix_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    frame = make_depth_frame(width=64, height=48, value=2.0)
+    write(f"{path}?crf=5&legend=no", [frame] * 3)
+    with av.open(path) as file:
+        decoded = next(file.decode(video=0)).to_ndarray(format="rgb24")
+        assert file.streams.video[0].codec_context.colorspace in (5, 6)  # BT.601
+        assert "0.5 to 50 m" in file.metadata["title"]
+        assert "model: double" in file.metadata["comment"]
+    expected = DepthColormap().rgb(frame.depth).astype(int)
+    assert abs(decoded.astype(int) - expected).max() <= 6
+
+
+def test_options_change_the_picture(tmp_path: Path) -> None:
+    frame = replace(ramp(0, width=63, height=47), image=np.full((47, 63, 3), 200, np.uint8))
+    sink = VideoSink(tmp_path / "a.mp4", VideoOptions(view="side-by-side"))
+    assert sink.needs_image
+    sink.write(frame)
+    sink.close()
+    with av.open(tmp_path / "a.mp4") as file:
+        stream = file.streams.video[0]
+        assert (stream.width, stream.height) == (126, 48)
+
+
+def test_ffv1_is_lossless_millimetres_with_the_focal_track(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    frames = []
+    for index in range(4):
+        frame = ramp(index, width=33, height=17)
+        frame.depth[0, :3] = math.nan, math.inf, 70.0
+        frames.append(replace(frame, focal=replace(frame.focal, smoothed_px=500.0 + index, raw_px=510.0 - index)))
+    write(f"{path}?codec=ffv1", frames)
+
+    cues, pictures = [], []
+    with av.open(path) as file:
+        assert {k: v for k, v in file.metadata.items() if k in ("DEPTH_UNIT", "DEPTH_NO_ESTIMATE", "DEPTH_MODEL")} == {
+            "DEPTH_UNIT": "millimetre",
+            "DEPTH_NO_ESTIMATE": "0",
+            "DEPTH_MODEL": "double",
+        }
+        assert json.loads(file.metadata["DEPTH_FIRST_FRAME"])["K"] == frames[0].camera.matrix.ravel().tolist()
+        for packet in file.demux():
+            if packet.stream.type == "subtitle" and packet.size:
+                cues.append((packet.pts, json.loads(bytes(packet))))
+            elif packet.stream.type == "video":
+                pictures += [(f.pts, f.to_ndarray()) for f in packet.decode()]
+    assert [pts for pts, _ in cues] == [pts for pts, _ in pictures]
+    assert all((picture == to_millimetres(f.depth)).all() for (_, picture), f in zip(pictures, frames, strict=True))
+    assert pictures[0][1][0, :3].tolist() == [0, 65535, 65535]
+    assert [(c["index"], c["pts"], c["focal"]["smoothed_px"], c["focal"]["raw_px"]) for _, c in cues] == [
+        (i, i * 512, 500.0 + i, 510.0 - i) for i in range(4)
+    ]
+
+
+def test_ffv1_says_that_a_model_is_untrained(tmp_path: Path) -> None:
+    write(f"{tmp_path}/a.mkv?codec=ffv1", [replace(ramp(0), model="nano (untrained)")])
+    with av.open(tmp_path / "a.mkv") as file:
+        assert file.metadata["title"] == "Metric depth, 16-bit millimetres (untrained weights: not real depth)"
+
+
+def test_ffv1_does_not_resize(tmp_path: Path) -> None:
+    sink = open_sink(f"{tmp_path}/a.mkv?codec=ffv1")
+    sink.write(ramp(0))
+    with pytest.raises(SinkError, match=r"frame 1 is 32x48 and the ffv1 video 64x48: .*--output-size 64x48"):
+        sink.write(ramp(1, width=32))
+    with pytest.raises(SinkError, match="an earlier frame failed"):
+        sink.write(ramp(2))
+    sink.close()
+    assert len(read_times(tmp_path / "a.mkv")) == 1
+
+
+def test_a_viewable_video_goes_through_a_change_of_size(tmp_path: Path) -> None:
+    write(f"{tmp_path}/a.mp4", [ramp(0), ramp(1, width=32), ramp(2, width=200, height=20)])
+    assert len(read_times(tmp_path / "a.mp4")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xyz", "must end in one of .mp4"),
+        ("a", "must end in one of .mp4"),
+        ("a.mp4?codec=ffv1", "codec=ffv1 does not go into .mp4 files; use .mkv"),
+        ("a.webm?codec=h264", "use .mp4, .m4v, .mov, .mkv, .ts"),
+        ("a.mkv?codec=ffv1&view=side-by-side", "leave out view"),
+        ("a.mp4?min=3&max=2", "0 < min < max"),
+        ("a%00b.mp4", "null byte"),
+        ("a.mp4?crf=99", "crf must be from 0"),
+        ("a.mp4?colormap=trubo", "did you mean 'turbo'"),
+    ],
+)
+def test_what_cannot_be_written_is_a_config_error(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        open_sink(f"{tmp_path}/{name}")
+    assert message in str(error.value)
+
+
+def test_targets_are_checked_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "there.mp4").write_bytes(b"precious")
+    (tmp_path / "folder.mp4").mkdir()
+    for name, message in {
+        "there.mp4": "exists; choose another name or pass --overwrite",
+        "folder.mp4": "is a folder",
+        "missing/a.mp4": "there is no folder",
+        "x" * 300 + ".mp4": "name too long",
+    }.items():
+        with pytest.raises(SinkError, match=f"(?i){message}"):
+            open_sink(f"{tmp_path}/{name}")
+    assert (tmp_path / "there.mp4").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege there")
+def test_links_to_nowhere_are_found_out_before_any_work(tmp_path: Path) -> None:
+    for name, target in {"new": "real.mp4", "lost": "missing/real.mp4", "loop": "loop.mp4"}.items():
+        (tmp_path / f"{name}.mp4").symlink_to(target)
+    with pytest.raises(SinkError, match=r"symbolic link to .*real\.mp4, which does not exist; pass --overwrite"):
+        open_sink(f"{tmp_path}/new.mp4")
+    with pytest.raises(SinkError, match=r"no folder .*missing"):
+        open_sink(f"{tmp_path}/lost.mp4", overwrite=True)
+    with pytest.raises(SinkError, match="symbolic link to itself"):
+        open_sink(f"{tmp_path}/loop.mp4", overwrite=True)
+    write(f"{tmp_path}/new.mp4", [ramp(0), ramp(1)], overwrite=True)
+    assert len(read_times(tmp_path / "real.mp4")) == 2
+
+
+def test_overwrite_keeps_the_old_file_until_there_is_a_frame(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+    write(str(path), [], overwrite=True)
+    assert path.read_bytes() == b"old"
+    write(str(path), [ramp(0), ramp(1)], overwrite=True)
+    assert len(read_times(path)) == 2
+
+
+def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
+    write(f"{tmp_path}/a.mp4", [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_sinks_do_not_share_a_file(tmp_path: Path) -> None:
+    one, other = open_sink(f"{tmp_path}/a.mp4"), open_sink(f"{tmp_path}/a.mp4")
+    one.write(ramp(0))
+    with pytest.raises(SinkError, match="exists"):
+        other.write(ramp(0))
+    other.close()
+    one.close()
+    assert len(read_times(tmp_path / "a.mp4")) == 1
+
+
+def test_a_frame_that_cannot_be_drawn_leaves_no_empty_file(tmp_path: Path) -> None:
+    sink = open_sink(f"{tmp_path}/a.mp4?view=side-by-side")
+    with pytest.raises(SinkError, match="without one"):
+        sink.write(ramp(0))
+    sink.close()
+    assert [p.stat().st_size > 0 for p in tmp_path.iterdir()] in ([], [True])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.mkv?codec=ffv1", "a.webm", "a.ts"])
+def test_full_disk_is_one_error_and_close_is_quiet_and_quick(tmp_path: Path, name: str) -> None:
+    (tmp_path / name.split("?")[0]).symlink_to("/dev/full")
+    sink = open_sink(f"{tmp_path}/{name}", overwrite=True)
+    with pytest.raises(SinkError, match=r"cannot write .*/a\.\w+: disk full"):
+        write_all(sink, 200)
+    started = time.monotonic()
+    sink.close()
+    assert time.monotonic() - started < 2
+
+
+_LIMITED = """
+import resource, signal, sys
+from sinks import open_sink
+from stream.errors import SinkError
+from tests.sinks.video.test_video import noisy
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+sink = open_sink(sys.argv[1])
+try:
+    for index in range(2000):
+        sink.write(noisy(index))
+except SinkError as error:
+    print(error)
+sink.close()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX resource limits")
+@pytest.mark.parametrize("name", ["a.mkv?codec=ffv1", "a.mp4?crf=30"])
+def test_what_was_written_before_the_limit_is_kept(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-c", _LIMITED, f"{tmp_path}/{name}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "too large for this file system" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert count_readable(tmp_path / name.split("?")[0]) >= 10
+
+
+_ENDLESS = """
+import sys, time
+from sinks import open_sink
+from tests.sinks.video.test_video import ramp
+sink = open_sink(sys.argv[1])
+for index in range(150):
+    sink.write(ramp(index))
+print("written", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.ts", "a.mkv?codec=ffv1"])
+def test_a_killed_process_leaves_a_playable_file(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-c", _ENDLESS, f"{tmp_path}/{name}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        process.kill()
+    assert count_readable(tmp_path / name.split("?")[0]) >= 100  # of 150, at 30 frames/s
+
+
+def test_nothing_is_logged_or_printed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        for name in ("a.mp4", "a.webm", "a.mkv?codec=ffv1"):
+            write(f"{tmp_path}/{name}", [ramp(0), ramp(1)])
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,113 @@
+"""docs/protocol.md against what is really sent: its schema, its snippet, its tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import select
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from jsonschema import Draft202012Validator
+
+from sinks.zeromq.sink import ZmqOptions, ZmqSink
+from stream.frame import CameraIntrinsics, DepthFrame
+from tests.support.doubles import make_depth_frame
+from tests.support.process import ROOT
+
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+SCHEMA = json.loads((ROOT / "docs" / "protocol.schema.json").read_text(encoding="utf-8"))
+
+
+def frames() -> list[DepthFrame]:
+    """Plain, and with everything in it."""
+    plain = replace(make_depth_frame(0), image=np.zeros((6, 8, 3), np.uint8))
+    lens = CameraIntrinsics(
+        fx=8, fy=8, cx=3, cy=2, width=8, height=6, distortion_model="plumb_bob", distortion=(0.1, 0.0)
+    )
+    rich = replace(plain, index=7, pts=None, camera=lens, rotation=90, retried=True, capture_uncertainty_ns=500)
+    return [plain, replace(rich, clock="camera-rtcp", focal=replace(rich.focal, raw_px=None, source="given"))]
+
+
+def headers(options: ZmqOptions) -> list[dict[str, Any]]:
+    """Of both kinds, as a subscriber gets them."""
+    sink = ZmqSink("tcp://127.0.0.1:*", options)
+    found: dict[tuple[str, Any], dict[str, Any]] = {}
+    with zmq.Context() as context, context.socket(zmq.SUB) as sub:
+        sub.linger = 0
+        sub.connect(sink.endpoint)
+        sub.subscribe("")
+        until = time.monotonic() + 15
+        while len(found) < 3:
+            assert time.monotonic() < until
+            for frame in frames():
+                sink.write(frame)
+            while sub.poll(50):
+                _, header, *_ = sub.recv_multipart()
+                told = json.loads(header, parse_constant=pytest.fail)
+                found[told["type"], told.get("index")] = told
+        sink.close()
+    return list(found.values())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ZmqOptions(),
+        ZmqOptions(encoding="16UC1", compress="png", image="raw"),
+        ZmqOptions(camera="front.left-1", compress="zstd", image="jpeg", size="4x3"),
+    ],
+)
+def test_live_messages_are_valid_and_nothing_is_left_out(options: ZmqOptions) -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    validator = Draft202012Validator(SCHEMA)
+    for header in headers(options):
+        validator.validate(header)
+        assert set(header) == set(SCHEMA["$defs"][header["type"]]["properties"])
+
+
+def test_the_schema_refuses_what_is_wrong() -> None:
+    validator = Draft202012Validator(SCHEMA)
+    good = next(h for h in headers(ZmqOptions()) if h["type"] == "depth")
+    for wrong in ({"schema": "depth-pro-stream/1"}, {"K": [1.0]}, {"clock": "sundial"}, {"width": 0}, {"focal": {}}):
+        assert not validator.is_valid({**good, **wrong})
+    assert not validator.is_valid({key: value for key, value in good.items() if key != "session"})
+
+
+def test_the_page_explains_every_field_and_option() -> None:
+    for kind in SCHEMA["$defs"].values():
+        missing = [name for name in kind["properties"] if f"`{name}`" not in PAGE]
+        assert not missing
+    assert not [field.name for field in dataclasses.fields(ZmqOptions) if f"`{field.name}`" not in PAGE]
+
+
+def test_the_snippet_runs_as_it_is_written() -> None:
+    code = re.findall(r"```python\n(import json.*?)```", PAGE, re.DOTALL)[0]
+    sink = ZmqSink("tcp://127.0.0.1:*")
+    child = subprocess.Popen(
+        [sys.executable, "-u", "-c", code, sink.endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        lines: list[str] = []
+        until = time.monotonic() + 30
+        assert child.stdout is not None
+        while not lines:
+            assert time.monotonic() < until
+            assert child.poll() is None, child.communicate()[1]
+            for _ in range(20):
+                sink.write(make_depth_frame(value=2.5))
+                time.sleep(0.02)
+            if select.select([child.stdout], [], [], 0)[0]:
+                lines.append(child.stdout.readline())
+    finally:
+        child.kill()
+        child.communicate()
+        sink.close()
+    assert re.fullmatch(r"\d+ camera 2\.50 m fx = 8\.0\n", lines[0])

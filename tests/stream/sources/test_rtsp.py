@@ -1,0 +1,203 @@
+"""Network cameras: a real RTSP server, with all that one can do to us."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import pytest
+import zmq
+
+from sinks import MemorySink
+from stream.errors import SourceError
+from stream.frame import Frame, Geometry
+from stream.pipeline import Pipeline
+from stream.sources import SourceConfig, open_source
+from tests.support.doubles import ScriptedEstimator
+from tests.support.process import Process
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+IMPATIENT = SourceConfig(open_timeout_s=3, read_timeout_s=1.5)
+
+Camera = tuple[subprocess.Popen[str], str]
+
+
+@pytest.fixture
+def start_camera() -> Iterator[Callable[..., Camera]]:
+    """Starts RTSP servers; returns the process and the address without credentials."""
+    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    try:
+        missing = subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode
+    except FileNotFoundError:
+        missing = 1
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip("no RTSP server: install python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good")
+    servers: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> Camera:
+        script = Path(__file__).with_name("rtsp_server.py")
+        server = subprocess.Popen([SYSTEM_PYTHON, str(script), *arguments], stdout=subprocess.PIPE, text=True)
+        servers.append(server)
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        assert port, "the RTSP server did not start"
+        return server, f"rtsp://127.0.0.1:{port}/camera"
+
+    yield start
+    for server in servers:
+        server.kill()
+        with server:
+            pass
+
+
+def test_a_camera_gives_the_newest_frames_with_their_times_of_reception(start_camera: Callable[..., Camera]) -> None:
+    _, address = start_camera()
+    source = open_source(address, config=SourceConfig(capture_clock="host"))
+    assert source.info.live
+    sink = MemorySink()
+    estimator = ScriptedEstimator(uniform=False, on_collect=lambda _i: time.sleep(0.1))
+    pipeline = Pipeline(source=source, estimator=estimator, sinks=[sink])
+    pipeline.start()
+    deadline = time.monotonic() + 30
+    while pipeline.status().processed < 15:
+        assert not pipeline.wait(0.05)
+        assert time.monotonic() < deadline
+    pipeline.stop()
+    while not pipeline.wait(0.1):
+        assert time.monotonic() < deadline
+    status = pipeline.result()
+    indices = [f.index for f in sink.frames]
+    assert indices == sorted(set(indices))
+    assert status.dropped > 0
+    assert status.processed + status.dropped == status.produced
+    times = np.array([f.capture_time_ns for f in sink.frames]) / 1e9
+    assert {f.clock for f in sink.frames} == {"host-monotonic"}
+    assert {f.capture_uncertainty_ns for f in sink.frames} == {None}
+    assert [f.capture_time_ns for f in sink.frames] == [f.received_ns for f in sink.frames]
+    # 25 pictures a second, however many of them were dropped in between
+    assert np.polyfit(indices, times, 1)[0] == pytest.approx(0.04, rel=0.25)
+    assert status.latency_p50_s is not None
+    assert status.latency_p50_s < 0.5
+
+
+def read_camera_times(address: str, count: int, transport: Literal["tcp", "udp"] = "tcp") -> list[Frame]:
+    """Frames without their pictures until ``count`` of them have the camera's time."""
+    source = open_source(address, config=replace(IMPATIENT, rtsp_transport=transport))
+    frames: list[Frame] = []
+    for frame in source:
+        frames.append(replace(frame, geometry=Geometry("gray", 1, 1), planes=(np.zeros((1, 1, 1), np.uint8),)))
+        if sum(f.clock == "camera-rtcp" for f in frames) == count:
+            break
+        assert len(frames) < 1000, "no sender report in 40 s"
+    source.close()
+    return frames
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_capture_times_are_the_cameras_from_its_first_report_on(
+    start_camera: Callable[..., Camera], transport: Literal["tcp", "udp"]
+) -> None:
+    _, address = start_camera()
+    frames = read_camera_times(address, 25, transport)
+    to_wall_ns = time.time_ns() - time.monotonic_ns()
+    switched = next(i for i, f in enumerate(frames) if f.clock == "camera-rtcp")
+    assert switched > 0
+    assert all(f.clock == "host-monotonic" and f.capture_uncertainty_ns is None for f in frames[:switched])
+    assert {f.clock for f in frames[switched:]} == {"camera-rtcp"}
+    times = np.array([f.capture_time_ns for f in frames[switched:]])
+    # Camera and computer are one machine with one clock.
+    latencies = np.array([f.received_ns for f in frames[switched:]]) + to_wall_ns - times
+    assert -1e6 < latencies.min() < 1e9
+    assert (np.diff(times) > 0).all()
+    assert np.polyfit([f.index for f in frames[switched:]], times, 1)[0] == pytest.approx(40e6, rel=0.25)
+    assert all(0 < (f.capture_uncertainty_ns or 0) < 1_000_000 for f in frames[switched:])
+
+
+def test_capture_times_of_h264_belong_to_their_own_frames(start_camera: Callable[..., Camera], tmp_path: Path) -> None:
+    """Uneven frames that the decoder reorders: a time that went to a neighbour would be 20 ms off or more."""
+    with av.open(tmp_path / "uneven.mp4", "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"bf": "2", "g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for n in range(500):
+            picture = av.VideoFrame.from_ndarray(np.full((96, 64), n % 200 + 20, np.uint8), format="yuv420p")
+            picture.pts, picture.time_base = 40 * n + 20 * (n % 2), Fraction(1, 1000)
+            out.mux(stream.encode(picture))
+        out.mux(stream.encode())
+    _, address = start_camera("--play", str(tmp_path / "uneven.mp4"))
+    frames = [f for f in read_camera_times(address, 50) if f.clock == "camera-rtcp"]
+    taken = np.array([f.capture_time_ns for f in frames])
+    shown = np.array([float((f.pts or 0) * f.time_base) for f in frames]) * 1e9
+    assert {20e6, 60e6} <= set(np.diff(shown).round(-6))
+    assert np.ptp(taken - shown) < 10e6
+
+
+def test_credentials_open_the_camera_and_appear_nowhere(start_camera: Callable[..., Camera]) -> None:
+    _, address = start_camera("robot", "s3cret")
+    right = open_source(address.replace("//", "//robot:s3cret@"), config=IMPATIENT)
+    assert next(iter(right)).width == 320
+    assert "s3cret" not in right.info.name
+    right.close()
+    with pytest.raises(SourceError, match=r"user name and password") as caught:
+        open_source(address.replace("//", "//robot:wr0ng@"), config=IMPATIENT)
+    assert "wr0ng" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_camera_that_dies_ends_the_run_in_time(start_camera: Callable[..., Camera], number: signal.Signals) -> None:
+    server, address = start_camera()
+    sink = MemorySink()
+    source = open_source(address, config=IMPATIENT)
+    pipeline = Pipeline(source=source, estimator=ScriptedEstimator(uniform=False), sinks=[sink])
+    pipeline.start()
+    deadline = time.monotonic() + 30
+    while pipeline.status().processed < 5:
+        assert not pipeline.wait(0.02)
+        assert time.monotonic() < deadline
+    server.send_signal(number)
+    deadline = time.monotonic() + 10
+    while not pipeline.wait(0.1):
+        assert time.monotonic() < deadline, "the run hangs on a dead camera"
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
+        pipeline.result()
+    assert len(sink.frames) == pipeline.status().processed
+    assert sink.closed
+
+
+def test_the_command_line_publishes_a_camera(start_camera: Callable[..., Camera], tmp_path: Path) -> None:
+    _, address = start_camera()
+    endpoint = f"ipc://{tmp_path}/depth"
+    with (
+        Process(address, "--sink", f"zmq+{endpoint}", "--output-size", "80x60", "--fov", "60", cwd=tmp_path) as started,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as subscriber,
+    ):
+        subscriber.setsockopt(zmq.LINGER, 0)
+        subscriber.setsockopt(zmq.RCVTIMEO, 60_000)
+        subscriber.setsockopt(zmq.SUBSCRIBE, b"depth/camera/")
+        subscriber.connect(endpoint)
+        headers = []
+        for _ in range(3):
+            topic, header, data = subscriber.recv_multipart()
+            headers.append(json.loads(header))
+            assert topic == b"depth/camera/"
+            depth = np.frombuffer(data, "<f4").reshape(headers[-1]["height"], headers[-1]["width"])
+            assert depth.shape == (60, 80)
+            assert (depth > 0).all()
+        started.process.send_signal(signal.SIGTERM)
+        status, out = started.end()
+    assert status == 0, started.err
+    assert "latency p50" in out
+    assert [h["index"] for h in headers] == sorted({h["index"] for h in headers})
+    assert headers[0]["K"][0] == pytest.approx(40 / np.tan(np.radians(30)))
+    assert headers[0]["model"] == "nano"

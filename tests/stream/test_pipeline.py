@@ -1,0 +1,315 @@
+"""Every frame's way through the threads, and every way it can end."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from stream.errors import ConfigError, DepthStreamError, ModelError, SinkError, SourceError
+from stream.pipeline import Pipeline, PipelineConfig
+from stream.stats import Status
+from tests.support.doubles import Hook, ScriptedEstimator, ScriptedSink, ScriptedSource
+
+SOON = 20.0  # seconds within which every run here must have ended, however slow the machine
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + SOON
+    while leaked := [t for t in threading.enumerate() if t not in before]:
+        assert time.monotonic() < deadline, f"threads left behind: {leaked}"
+        leaked[0].join(deadline - time.monotonic())
+
+
+def finish(pipeline: Pipeline) -> Status:
+    """Run to the end, but never longer than ``SOON``."""
+    pipeline.start()
+    return await_end(pipeline)
+
+
+def await_end(pipeline: Pipeline) -> Status:
+    deadline = time.monotonic() + SOON
+    while not pipeline.wait(0.05):
+        assert time.monotonic() < deadline, "the run hangs"
+    return pipeline.result()
+
+
+def at(index: int, error: Exception) -> Hook:
+    """Raise ``error`` when frame ``index`` comes."""
+
+    def hook(i: int) -> None:
+        if i == index:
+            raise error
+
+    return hook
+
+
+def sleep(seconds: float) -> Hook:
+    return lambda _index: time.sleep(seconds)
+
+
+def test_without_a_sink_there_is_nothing_to_run() -> None:
+    with pytest.raises(ConfigError, match="at least one sink"):
+        Pipeline(source=ScriptedSource(1), estimator=ScriptedEstimator(), sinks=[])
+
+
+@pytest.mark.parametrize("capacity", [1, 2, 3])
+def test_a_file_gives_every_frame_once_in_order_to_every_sink(capacity: int) -> None:
+    sinks = [ScriptedSink(), ScriptedSink(hook=sleep(0.002))]
+    source, estimator = ScriptedSource(100), ScriptedEstimator(capacity=capacity)
+    status = finish(Pipeline(source=source, estimator=estimator, sinks=sinks))
+    for sink in sinks:
+        assert sink.written == list(range(100))
+        assert sink.values == list(range(100))
+        assert sink.closed == 1
+    assert (source.closed, estimator.closed) == (1, 1)
+    assert (status.produced, status.processed, status.dropped) == (100, 100, 0)
+    assert [(s.written, s.lost, s.error) for s in status.sinks] == [(100, 0, None)] * 2
+    assert status.latency_p50_s is None
+
+
+def test_an_empty_source_ends_well() -> None:
+    sink = ScriptedSink()
+    status = finish(Pipeline(source=ScriptedSource(0), estimator=ScriptedEstimator(), sinks=[sink]))
+    assert (status.processed, sink.closed) == (0, 1)
+
+
+def test_a_live_source_gives_the_newest_and_counts_the_rest() -> None:
+    sink = ScriptedSink()
+    estimator = ScriptedEstimator(on_collect=sleep(0.02))
+    source = ScriptedSource(150, live=True, hook=sleep(0.002))
+    status = finish(Pipeline(source=source, estimator=estimator, sinks=[sink]))
+    assert sink.written == sorted(set(sink.written))
+    assert sink.written[-1] == 149
+    assert status.produced == 150
+    assert status.dropped > 0
+    assert status.processed + status.dropped == status.produced
+    assert status.latency_p50_s is not None
+    assert 0 < status.latency_p50_s < 1
+
+
+def test_a_slow_sink_on_a_live_source_loses_only_its_own_frames() -> None:
+    slow, quick = ScriptedSink(hook=sleep(0.05)), ScriptedSink()
+    source = ScriptedSource(60, live=True, hook=sleep(0.003))
+    status = finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[slow, quick]))
+    assert len(quick.written) == status.processed
+    assert status.sinks[0].lost > 0
+    assert status.sinks[0].written + status.sinks[0].lost == status.processed
+    assert status.sinks[1].lost == 0
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_sink_that_raises_does_not_stop_the_others(live: bool) -> None:
+    bad = ScriptedSink(name="bad", hook=at(5, SinkError("disk full: free some space")))
+    good = ScriptedSink()
+    source = ScriptedSource(40, live=live, hook=sleep(0.003 if live else 0))
+    status = finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[bad, good]))
+    assert len(good.written) == status.processed
+    assert bad.written == [i for i in good.written if i < 5]
+    assert str(status.sinks[0].error) == "disk full: free some space"
+    assert status.sinks[0].written + status.sinks[0].lost == status.processed
+    assert (bad.closed, good.closed) == (1, 1)
+
+
+def test_a_foreign_error_in_a_sink_is_contained_too(caplog: pytest.LogCaptureFixture) -> None:
+    bad, good = ScriptedSink(name="bad", hook=at(0, KeyError("k"))), ScriptedSink()
+    status = finish(Pipeline(source=ScriptedSource(10), estimator=ScriptedEstimator(), sinks=[bad, good]))
+    assert len(good.written) == 10
+    assert isinstance(status.sinks[0].error, KeyError)
+    assert "sink bad failed: KeyError: 'k'" in caplog.text
+
+
+def test_a_sink_that_cannot_close_is_reported() -> None:
+    def fail() -> None:
+        raise SinkError("cannot finish the file")
+
+    status = finish(
+        Pipeline(source=ScriptedSource(3), estimator=ScriptedEstimator(), sinks=[ScriptedSink(on_close=fail)])
+    )
+    assert str(status.sinks[0].error) == "cannot finish the file"
+    assert status.sinks[0].written == 3
+
+
+def test_the_run_ends_when_no_sink_is_left() -> None:
+    sinks = [ScriptedSink(name=n, hook=at(2, SinkError(f"{n} is gone"))) for n in "ab"]
+    source = ScriptedSource(100_000)
+    with pytest.raises(SinkError, match=r"no sink is left.*a is gone"):
+        finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=sinks))
+    assert source.closed == 1
+
+
+def test_a_source_that_breaks_off_ends_the_run_with_its_message_and_finished_outputs() -> None:
+    sink = ScriptedSink()
+    source = ScriptedSource(100, hook=at(30, SourceError("the camera is gone")))
+    pipeline = Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[sink])
+    with pytest.raises(SourceError, match="the camera is gone"):
+        finish(pipeline)
+    assert sink.written == list(range(30))
+    assert (sink.closed, source.closed) == (1, 1)
+    assert pipeline.status().processed == 30
+
+
+@pytest.mark.parametrize("stage", ["submit", "collect"])
+def test_an_estimator_that_raises_ends_the_run_and_finishes_outputs(stage: str) -> None:
+    hook = at(7, ModelError("out of memory"))
+    estimator = ScriptedEstimator(**{f"on_{stage}": hook})
+    sink, source = ScriptedSink(), ScriptedSource(100_000)
+    pipeline = Pipeline(source=source, estimator=estimator, sinks=[sink])
+    with pytest.raises(ModelError, match="out of memory"):
+        finish(pipeline)
+    assert sink.written == list(range(len(sink.written)))
+    assert (sink.closed, source.closed, estimator.closed) == (1, 1, 1)
+    status = pipeline.status()
+    assert status.processed + status.dropped == status.produced
+
+
+def test_stop_writes_what_has_depth_and_drops_the_rest() -> None:
+    started = threading.Event()
+    sink = ScriptedSink(hook=lambda _i: started.set())
+    pipeline = Pipeline(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink])
+    pipeline.start()
+    assert started.wait(SOON)
+    pipeline.stop()
+    status = await_end(pipeline)
+    assert sink.closed == 1
+    assert len(sink.written) == status.processed < 100_000
+    assert status.processed + status.dropped == status.produced
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_sink_that_hangs_is_left_behind_after_a_stop(live: bool) -> None:
+    release, hanging = threading.Event(), threading.Event()
+
+    def hang(_index: int) -> None:
+        hanging.set()
+        release.wait(SOON)
+
+    stuck, good = ScriptedSink(name="stuck", hook=hang), ScriptedSink()
+    pipeline = Pipeline(
+        source=ScriptedSource(100_000, live=live),
+        estimator=ScriptedEstimator(on_collect=sleep(0.001)),
+        sinks=[stuck, good],
+        config=PipelineConfig(stop_timeout_s=0.2),
+    )
+    pipeline.start()
+    assert hanging.wait(SOON)
+    pipeline.stop()
+    status = await_end(pipeline)
+    assert "stuck has taken nothing for 0.2 s" in str(status.sinks[0].error)
+    assert good.closed == 1
+    assert status.sinks[1].error is None
+    release.set()
+
+
+def test_a_sink_that_blocks_a_live_source_loses_its_own_frames_only() -> None:
+    release = threading.Event()
+    stuck, good = ScriptedSink(name="stuck", hook=lambda _i: release.wait(SOON)), ScriptedSink()
+    source = ScriptedSource(50, live=True, hook=sleep(0.002))
+    config = PipelineConfig(stop_timeout_s=0.2)
+    status = finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[stuck, good], config=config))
+    assert len(good.written) == status.processed > 4
+    assert isinstance(status.sinks[0].error, SinkError)
+    assert status.sinks[0].lost == status.processed
+    release.set()
+
+
+def test_a_source_that_hangs_is_left_behind_after_a_stop(caplog: pytest.LogCaptureFixture) -> None:
+    release, hanging = threading.Event(), threading.Event()
+
+    def hang(index: int) -> None:
+        if index == 3:
+            hanging.set()
+            release.wait(SOON)
+
+    sink = ScriptedSink()
+    pipeline = Pipeline(
+        source=ScriptedSource(10, live=True, hook=hang),
+        estimator=ScriptedEstimator(),
+        sinks=[sink],
+        config=PipelineConfig(stop_timeout_s=0.2),
+    )
+    pipeline.start()
+    assert hanging.wait(SOON)
+    pipeline.stop()
+    await_end(pipeline)
+    assert sink.closed == 1
+    assert "scripted did not stop" in caplog.text
+    release.set()
+
+
+def test_run_finishes_outputs_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = ScriptedSink()
+    pipeline = Pipeline(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink])
+    wait, calls = pipeline.wait, []
+
+    def interrupted(timeout: float) -> bool:
+        calls.append(timeout)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return wait(timeout)
+
+    monkeypatch.setattr(pipeline, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run()
+    assert sink.closed == 1
+
+
+def _unreliable(rng: random.Random, error_at: int | None, error: Callable[[], Exception]) -> Hook:
+    def hook(index: int) -> None:
+        if rng.random() < 0.1:
+            time.sleep(rng.random() * 0.004)
+        if index == error_at:
+            raise error()
+
+    return hook
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_delays_and_errors_anywhere_never_hang_a_run(seed: int) -> None:
+    rng = random.Random(seed)
+    live, count = rng.random() < 0.5, 60
+    where = rng.choice(["source", "submit", "collect", "sink", "stop", "nothing"])
+    when = rng.randrange(count)
+    errors: dict[str, Callable[[], Exception]] = {
+        "source": lambda: SourceError("source"),
+        "submit": lambda: ModelError("submit"),
+        "collect": lambda: ModelError("collect"),
+        "sink": lambda: SinkError("sink"),
+    }
+
+    def hook(stage: str) -> Hook:
+        return _unreliable(rng, when if where == stage else None, errors.get(stage, RuntimeError))
+
+    source = ScriptedSource(count, live=live, hook=hook("source"), width=lambda i: 8 + i // 20)
+    estimator = ScriptedEstimator(capacity=rng.randint(1, 3), on_submit=hook("submit"), on_collect=hook("collect"))
+    sinks = [ScriptedSink(name="unreliable", hook=hook("sink")), ScriptedSink(hook=hook("other"))]
+    pipeline = Pipeline(
+        source=source, estimator=estimator, sinks=sinks, config=PipelineConfig(ring_slots=rng.randint(2, 5))
+    )
+    if where == "stop":
+        timer = threading.Timer(rng.random() * 0.1, pipeline.stop)
+        timer.start()
+    error: DepthStreamError | None = None
+    try:
+        finish(pipeline)
+    except DepthStreamError as exc:
+        error = exc
+    status = pipeline.status()
+    assert (source.closed, estimator.closed, [s.closed for s in sinks]) == (1, 1, [1, 1])
+    assert status.processed + status.dropped == status.produced
+    assert sinks[1].written == sorted(set(sinks[1].written))
+    assert sinks[1].values == [float(i) for i in sinks[1].written]
+    for sink in status.sinks:
+        assert sink.written + sink.lost == status.processed
+    if where in ("source", "submit", "collect") and not live:
+        assert str(error) == where
+    if where in ("sink", "stop", "nothing"):
+        assert error is None
+    if not live and where in ("nothing", "sink"):
+        assert sinks[1].written == list(range(count))

@@ -1,0 +1,182 @@
+"""The ring: no slot is written while someone reads it, no frame lost uncounted, memory allocated once."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.channel import Closed
+from stream.frame import PIXEL_FORMATS, Frame, Geometry
+from stream.ring import Ring, RingLease
+from tests.support.doubles import make_frame
+
+
+class Upload:
+    """An event that a test makes happen."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self.waited = False
+
+    def query(self) -> bool:
+        return self._done.is_set()
+
+    def synchronize(self) -> None:
+        self.waited = True
+        assert self._done.wait(10)
+
+    def finish(self) -> None:
+        self._done.set()
+
+
+def take(ring: Ring) -> RingLease:
+    lease = ring.take()
+    assert lease is not None
+    return lease
+
+
+@pytest.mark.parametrize("name", PIXEL_FORMATS)
+@pytest.mark.parametrize(("width", "height"), [(16, 8), (7, 5)])
+def test_planes_arrive_as_they_were_decoded(name: str, width: int, height: int) -> None:
+    geometry = Geometry(name, width, height)
+    rng = np.random.default_rng(0)
+    # strided, as from a decoder
+    padded = [rng.integers(0, 255, (r, c + 9, k)).astype(geometry.format.dtype) for r, c, k in geometry.plane_shapes]
+    planes = tuple(p[:, : s[1]] for p, s in zip(padded, geometry.plane_shapes, strict=True))
+    frame = Frame(
+        index=3, pts=9, time_base=Fraction(1, 3), capture_time_ns=5, clock="media", geometry=geometry, planes=planes
+    )
+    ring = Ring(slots=2, policy="block")
+    ring.put(frame)
+    copy = take(ring).frame
+    for mine, theirs in zip(copy.planes, planes, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+        assert mine.flags.c_contiguous
+        assert not np.shares_memory(mine, theirs)
+    assert replace(copy, planes=planes) == replace(frame, planes=planes)
+
+
+def test_memory_is_allocated_once_per_geometry() -> None:
+    ring = Ring(slots=2, policy="block")
+    addresses = []
+    for index in range(8):
+        ring.put(make_frame(index, width=8 if index < 4 else 6))
+        lease = take(ring)
+        addresses.append(lease.frame.planes[0].__array_interface__["data"][0])
+        lease.release()
+    assert len(set(addresses)) == 2
+
+
+def test_a_larger_geometry_in_midstream_gets_room() -> None:
+    ring = Ring(slots=2, policy="block")
+    for index, width in enumerate([4, 64, 4, 128]):
+        ring.put(make_frame(index, width=width))
+        lease = take(ring)
+        assert lease.frame.planes[0].shape == (6, width, 1)
+        assert np.all(lease.frame.planes[0] == index)
+        lease.release()
+
+
+def test_newest_supersedes_what_nobody_took_and_counts_it() -> None:
+    ring = Ring(slots=3, policy="newest")
+    for index in range(5):
+        assert ring.put(make_frame(index))
+    lease = take(ring)
+    assert lease.frame.index == 4
+    assert lease.dropped == 4
+    assert ring.take(wait=False) is None
+
+
+def test_newest_never_waits_and_never_touches_a_leased_slot() -> None:
+    ring = Ring(slots=2, policy="newest")
+    ring.put(make_frame(0))
+    first = take(ring)
+    ring.put(make_frame(1))
+    second = take(ring)
+    assert ring.put(make_frame(2))  # nothing free, nothing ready: this one is lost
+    assert np.all(first.frame.planes[0] == 0)
+    assert np.all(second.frame.planes[0] == 1)
+    assert (ring.produced, ring.taken, ring.dropped) == (3, 2, 1)
+
+
+def test_a_slot_is_not_written_before_its_upload_has_ended() -> None:
+    ring = Ring(slots=2, policy="block")
+    ring.put(make_frame(1))
+    ring.put(make_frame(2))
+    lease, upload = take(ring), Upload()
+    planes = lease.frame.planes
+    lease.release(after=upload)
+    producer = threading.Thread(target=ring.put, args=(make_frame(3),))
+    producer.start()
+    producer.join(0.1)
+    assert producer.is_alive()
+    assert np.all(planes[0] == 1)
+    upload.finish()
+    producer.join(5)
+    assert upload.waited
+    assert np.all(planes[0] == 3)
+
+
+def test_block_waits_for_a_slot_and_cancel_frees_the_producer() -> None:
+    ring = Ring(slots=2, policy="block")
+    accepted: list[bool] = []
+    producer = threading.Thread(target=lambda: accepted.extend(ring.put(make_frame(i)) for i in range(3)))
+    producer.start()
+    producer.join(0.1)
+    assert producer.is_alive()
+    ring.cancel()
+    producer.join(5)
+    assert accepted == [True, True, False]
+    assert ring.dropped == ring.produced == 3
+    with pytest.raises(Closed):
+        ring.take()
+
+
+def test_a_frame_that_cannot_be_copied_costs_no_slot() -> None:
+    ring = Ring(slots=2, policy="block")
+    broken = make_frame(0)
+    object.__setattr__(broken, "planes", (np.zeros((1, 1, 7), np.uint8),))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="broadcast"):
+            ring.put(broken)
+    ring.put(make_frame(1))
+    ring.put(make_frame(2))
+    assert take(ring).frame.index == 1
+    assert ring.produced == ring.taken + ring.dropped + 1
+
+
+@given(
+    policy=st.sampled_from(["block", "newest"]),
+    slots=st.integers(2, 5),
+    steps=st.lists(st.sampled_from(["put", "put", "take", "release", "close", "cancel"]), max_size=60),
+)
+def test_any_schedule_keeps_frames_whole_in_order_and_counted(policy: str, slots: int, steps: list[str]) -> None:
+    ring = Ring(slots=slots, policy=policy)  # type: ignore[arg-type]
+    held: list[RingLease] = []
+    taken: list[int] = []
+    ended = False
+    for step in steps:
+        ready = ring.produced - ring.taken - ring.dropped
+        if step == "put" and (ended or policy == "newest" or len(held) + ready < slots):
+            assert ring.put(make_frame(ring.produced)) is not ended
+        elif step == "take" and ready:
+            held.append(take(ring))
+            taken.append(held[-1].frame.index)
+        elif step == "release" and held:
+            held.pop(0).release()
+        elif step in ("close", "cancel"):
+            getattr(ring, step)()
+            ended = True
+        for lease in held:
+            assert np.all(lease.frame.planes[0] == lease.frame.index % 256)
+        ready = ring.produced - ring.taken - ring.dropped
+        assert 0 <= ready <= (1 if policy == "newest" else slots)
+    assert taken == sorted(set(taken))
+    if policy == "block" and not ended:
+        assert ring.dropped == 0

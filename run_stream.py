@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from stream import program
 
-if __name__ == "__main__":  # importing torch takes seconds; Ctrl-C in them is no reason for a traceback
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":
+    program.quiet_start()
 
 import glob
 import logging
-import sys
-import threading
-from collections.abc import Sequence
+import signal
 from contextlib import ExitStack, closing, suppress
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 from urllib.parse import quote, urlsplit
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import Group, Parameter
 from rich.console import Console
 
-from model.engine.device import choose_device
-from model.estimator import DepthProEstimator, EstimatorConfig
+from model.config import EngineConfig, EstimatorConfig
 from model.focal import CameraConfig, FocalConfig, GivenCamera
-from model.lab.demo import DemoScore, DemoSource
-from model.weights import load, resolve_auto
 from sinks import open_sink
 from stream.display import Display, log_to, summary
-from stream.errors import ConfigError, DepthStreamError, one_line
+from stream.errors import ConfigError
 from stream.pipeline import Pipeline, PipelineConfig
-from stream.ports import SourceInfo
+from stream.ports import Estimator, SourceInfo
+from stream.program import DONE, SINK_FAILED, Program
 from stream.sources import SourceConfig, open_source
 from stream.sources.address import local_path
 
-DONE, FAILED, USAGE, SINK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+# torch takes seconds to import, and the laboratory has no business in a run: both are imported where they are needed.
 
 _EPILOGUE = """
 Examples:
@@ -53,13 +47,11 @@ Exit status: 0 finished, also after Ctrl-C; 1 the run failed; 2 wrong command li
 130 a second Ctrl-C stopped it at once. https://arxiv.org/abs/2410.02073 describes the network.
 """
 
-app = App(
-    name="run_stream.py",
-    help="Sharp metric depth from any video or camera.",
-    help_epilogue=_EPILOGUE,
-    version=lambda: version("depth-pro-stream"),
-    suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative=""),
+command_line = Program(
+    "run_stream.py",
+    summary="Sharp metric depth from any video or camera.",
+    epilogue=_EPILOGUE,
+    interrupted="stopped at once; outputs may be unfinished",
 )
 _log = logging.getLogger("run_stream")
 
@@ -69,7 +61,7 @@ _SOURCE = Group("Source", sort_key=3)
 _PIPELINE = Group("Pipeline", sort_key=4)
 
 
-@app.default
+@command_line.app.default
 def run(
     source: str,
     /,
@@ -79,6 +71,7 @@ def run(
     verbose: bool = False,
     reading: Annotated[SourceConfig, Parameter(name="*", group=_SOURCE)] = SourceConfig(),
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
+    engine: Annotated[EngineConfig, Parameter(name="*", group=_NETWORK)] = EngineConfig(),
     estimator: Annotated[EstimatorConfig, Parameter(name="*", group=_NETWORK)] = EstimatorConfig(),
     focal: Annotated[Literal["off", "filter", "lock"], Parameter(group=_CAMERA)] = FocalConfig().mode,
     camera: Annotated[CameraConfig, Parameter(name="*", group=_CAMERA)] = CameraConfig(),
@@ -109,41 +102,58 @@ def run(
     log_to(console, verbose=verbose)
     with ExitStack() as opened:  # closes what is open when something later cannot be opened
         given = GivenCamera(camera)
-        demo = DemoSource() if source == "demo" else None
+        demo = None
+        if source == "demo":
+            from model.lab.demo import DemoScore, DemoSource
+
+            demo = DemoSource()
         frames = opened.enter_context(closing(demo or open_source(source, config=reading)))
         overwrite |= demo is not None and not sink  # the demo's video is its own
         uris = sink or [_default_sink(source, frames.info)]
         sinks = [opened.enter_context(closing(open_sink(uri, overwrite=overwrite))) for uri in uris]
         _refuse_clashes(source, [s.name for s in sinks])
         score = None if demo is None else DemoScore(demo)
-        device = choose_device(estimator.device)
-        if model == "auto":
-            model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=demo is None)
-            _log.info("model %s. %s", model, reason)
-        loaded = load(model)
-        depth = DepthProEstimator(
-            model=loaded,
-            camera=given,
-            focal=FocalConfig(mode=focal),
-            config=estimator,
-            with_image=any(s.needs_image for s in sinks),
+        depth = _estimator(
+            model, engine, estimator, given, FocalConfig(mode=focal), name=frames.info.name, may_download=demo is None
         )
-        opened.callback(depth.close)
-        if not loaded.trained:
-            _log.warning("%s is untrained: its depth means nothing yet, and every output says so", loaded.name)
-        _log.info("%s: %s in %s on %s", frames.info.name, loaded.name, depth.precision, depth.device)
         stages = Pipeline(
-            source=frames,
-            estimator=depth,
-            sinks=sinks if score is None else [*sinks, score],
-            config=pipeline,
-            pinned=depth.device.type == "cuda",
+            source=frames, estimator=depth, sinks=sinks if score is None else [*sinks, score], config=pipeline
         )
         opened.pop_all()  # from here on the pipeline closes them
     status = _watch(stages, frames.info, console)
     if score is not None:
         print(score.summary(), flush=True)
     return status
+
+
+def _estimator(
+    model: str,
+    engine: EngineConfig,
+    estimator: EstimatorConfig,
+    camera: GivenCamera,
+    focal: FocalConfig,
+    *,
+    name: str,
+    may_download: bool,
+) -> Estimator:
+    """The network's stage, ready to run, for the source ``name``."""
+    from model.engine import Engine, prepare_process
+    from model.engine.device import choose_device
+    from model.estimator import DepthProEstimator
+    from model.weights import load, resolve_auto
+
+    device = choose_device(engine.device)
+    prepare_process(device)
+    if model == "auto":
+        model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=may_download)
+        _log.info("model %s. %s", model, reason)
+    loaded = load(model)
+    running = Engine(loaded, engine)
+    depth = DepthProEstimator(engine=running, camera=camera, focal=focal, config=estimator)
+    if not loaded.trained:
+        _log.warning("%s is untrained: its depth means nothing yet, and every output says so", loaded.name)
+    _log.info("%s: %s in %s on %s", name, loaded.name, running.precision, running.device)
+    return depth
 
 
 def _default_sink(source: str, info: SourceInfo) -> str:
@@ -196,43 +206,8 @@ def _watch(pipeline: Pipeline, info: SourceInfo, console: Console) -> int:
     return SINK_FAILED if any(s.error is not None for s in status.sinks) else DONE
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command line; turns every error into one line. Returns the exit status."""
-    trace = "--verbose" in arguments
-    try:
-        return int(app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value") or DONE)
-    except (CycloptsError, ConfigError) as exc:
-        return _complain(exc, USAGE)
-    except DepthStreamError as exc:
-        return _complain(exc, FAILED, trace=trace)
-    except KeyboardInterrupt:
-        print("stopped at once; outputs may be unfinished", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as exc:  # noqa: BLE001 (the last line of defence: a person wants a sentence, not a traceback)
-        return _complain(f"unexpected {type(exc).__name__}: {exc}; --verbose shows where", FAILED, trace=trace)
-
-
-def _complain(error: object, status: int, *, trace: bool = False) -> int:
-    if trace:
-        _log.debug("where it failed:", exc_info=True)
-    print(f"run_stream.py: {one_line(error)}", file=sys.stderr)
-    return status
-
-
-def command() -> NoReturn:
-    """The program: :func:`main`, then out."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    status = main(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would complain about the closed pipe on its way out
-    if threading.active_count() > 1:
-        # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
-
+main = command_line.main
+command = command_line.run  # the program that is installed
 
 if __name__ == "__main__":
     command()

@@ -18,12 +18,12 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
     """
     focal, camera = frame.focal, camera or frame.camera
     return {
-        "index": frame.index,
-        "pts": frame.pts,
-        "time_base": frame.time_base.as_integer_ratio(),
-        "capture_time_ns": frame.capture_time_ns,
-        "clock": frame.clock,
-        "capture_uncertainty_ns": frame.capture_uncertainty_ns,
+        "index": frame.capture.index,
+        "pts": frame.capture.pts,
+        "time_base": frame.capture.time_base.as_integer_ratio(),
+        "capture_time_ns": frame.capture.time_ns,
+        "clock": frame.capture.clock,
+        "capture_uncertainty_ns": frame.capture.uncertainty_ns,
         "width": camera.width,
         "height": camera.height,
         "K": [float(camera.fx), 0.0, float(camera.cx), 0.0, float(camera.fy), float(camera.cy), 0.0, 0.0, 1.0],
@@ -31,7 +31,7 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
         "D": camera.distortion,
         "source_width": frame.source_width,
         "source_height": frame.source_height,
-        "rotation": frame.rotation,
+        "rotation": frame.capture.rotation,
         "focal": {
             "smoothed_px": focal.smoothed_px,
             "raw_px": focal.raw_px,

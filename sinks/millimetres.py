@@ -53,7 +53,7 @@ class Millimetres:
         """
         if (frame.height, frame.width) != (self.height, self.width):
             raise SinkError(
-                f"frame {frame.index} is {frame.width}x{frame.height} and the ffv1 video {self.width}x{self.height}: "
+                f"frame {frame.capture.index} is {frame.width}x{frame.height} and the ffv1 video {self.width}x{self.height}: "
                 f"lossless depth is not resized; give --output-size {self.width}x{self.height}, "
                 "or write a viewable video"
             )

@@ -9,7 +9,10 @@
     └── ModelError                 the network cannot be built or run
         └── WeightsError           a checkpoint is missing, damaged or belongs to another model
 
-Each message says what was given, what is allowed and what to do, on one line: the command line prints it as it is.
+Each message says what was given, what is allowed and what to do, on one line. A field is named as in Python and stands
+in backquotes, with a value where one is meant: ```batch```, ```launch=graph```. Command lines show it as their option
+(:mod:`stream.program`).
+
 Errors of third-party libraries become one of these at the boundary of the module that calls the library, ``from exc``.
 """
 

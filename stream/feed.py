@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from stream.channel import Channel, Policy
 from stream.errors import DepthStreamError
 from stream.frame import DepthFrame
 from stream.ports import Sink
 from stream.stats import SinkStatus
+from stream.worker import ForeignCall
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +21,9 @@ class Feed:
         sink: where frames go; closed when the feed ends.
         capacity: frames that may wait.
         policy: what happens when they are more: ``block`` holds the whole pipeline back, ``newest`` loses the oldest.
+
+    Attributes:
+        call: entered whenever the sink is asked for something.
     """
 
     def __init__(self, sink: Sink, *, capacity: int, policy: Policy) -> None:
@@ -29,8 +32,7 @@ class Feed:
         self._written = 0
         self._writing = False
         self._error: Exception | None = None
-        self._in_sink_since: float | None = None
-        self._done = False
+        self.call = ForeignCall()
 
     @property
     def name(self) -> str:
@@ -40,17 +42,6 @@ class Feed:
     def error(self) -> Exception | None:
         """Why the sink failed, if it did."""
         return self._error
-
-    @property
-    def done(self) -> bool:
-        """The sink is closed, or was left behind."""
-        return self._done
-
-    @property
-    def stuck_s(self) -> float:
-        """Seconds since the call that the sink is in now began; 0 while it waits for frames."""
-        since = self._in_sink_since
-        return 0.0 if since is None else time.monotonic() - since
 
     def offer(self, frame: DepthFrame) -> None:
         """Queue ``frame``; one that a full or failed sink cannot take is counted as lost."""
@@ -65,35 +56,33 @@ class Feed:
         try:
             for frame in self._channel:
                 self._write(frame)
+                del frame  # or an idle sink would keep the memory of its last frame until the next one
         except Exception as exc:  # noqa: BLE001 (a sink is foreign code: whatever it raises must not reach the others)
             self._fail(exc)
         finally:
             self._channel.cancel()
             self._close_sink()
-            self._done = True
 
     def leave_behind(self, error: Exception) -> None:
         """Report the sink as failed although its thread still hangs in it."""
         self._fail(error)
         self._channel.cancel()
-        self._done = True
 
     def status(self) -> SinkStatus:
         lost = self._channel.dropped + (self._writing and self._error is not None)
         return SinkStatus(name=self.name, written=self._written, lost=lost, error=self._error)
 
     def _write(self, frame: DepthFrame) -> None:
-        self._in_sink_since = time.monotonic()
         self._writing = True  # and still so when it raises: that frame is lost
-        self._sink.write(frame)
+        with self.call:
+            self._sink.write(frame)
         self._writing = False
         self._written += 1
-        self._in_sink_since = None
 
     def _close_sink(self) -> None:
-        self._in_sink_since = time.monotonic()
         try:
-            self._sink.close()
+            with self.call:
+                self._sink.close()
         except Exception as exc:  # noqa: BLE001 (as above)
             self._fail(exc)
 

@@ -1,4 +1,6 @@
-"""The nouns: a decoded picture, the camera it came from, and the depth computed for it. All frozen, numpy only.
+"""The nouns: a decoded picture, when it was taken, the camera it came from, and the depth computed for it.
+
+All are frozen and need numpy alone.
 
 Axes are those of a ROS optical frame: +x right, +y down, +z forward. Pixel centres
 lie at integer coordinates, as in OpenCV and ROS; resizing maps the outer edges of the picture onto each other.
@@ -10,7 +12,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -173,38 +175,66 @@ class FocalEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """One decoded picture, in the planes the decoder made.
+class Capture:
+    """Which frame of its source this is, and when it was taken. It travels unchanged from the decoder to every sink.
 
     Attributes:
         index: 0-based number of the frame in decoding order of its source, counted before anything is dropped.
         pts: presentation time in ``time_base`` units, ``None`` where the container has none.
         time_base: seconds per unit of ``pts``.
-        capture_time_ns: when the picture was taken, in nanoseconds of ``clock``.
+        time_ns: when light hit the sensor, as well as it is known, in nanoseconds of ``clock``.
         clock: which clock that is.
-        capture_uncertainty_ns: how far off ``capture_time_ns`` may be on that clock, ``None`` where nothing is known.
+        uncertainty_ns: how far off ``time_ns`` may be on that clock, ``None`` where nothing is known.
         received_ns: ``time.monotonic_ns()`` of this machine when the frame had arrived.
-        geometry: pixel format and decoded size.
-        planes: one array per plane, ``uint8`` or ``uint16``, shape ``[rows, columns, channels]``; may be strided views.
-        color_space: matrix that made Y′CbCr from RGB; meaningless for RGB formats.
-        color_range: ``limited`` (16..235) or ``full`` (0..255) values.
-        rotation: degrees, counter-clockwise, by which the decoded picture must be turned to stand upright.
-        focal_px: focal length from the file's metadata, in pixels of the upright picture's width, or ``None``.
+        rotation: degrees, counter-clockwise, by which the decoded picture must be turned to stand upright. Pictures and
+            depth of a :class:`DepthFrame` are upright already.
+
+    Raises:
+        ValueError: the rotation is no multiple of a right angle.
     """
 
     index: int
     pts: int | None
     time_base: Fraction
-    capture_time_ns: int
+    time_ns: int
     clock: Clock
+    uncertainty_ns: int | None = None
+    received_ns: int = field(default_factory=time.monotonic_ns)
+    rotation: Literal[0, 90, 180, 270] = 0
+
+    def __post_init__(self) -> None:
+        if self.rotation not in (0, 90, 180, 270):
+            raise ValueError(f"rotation must be 0, 90, 180 or 270 degrees, not {self.rotation}")
+
+    @property
+    def time_s(self) -> float:
+        """Capture time in seconds of its clock."""
+        return self.time_ns * 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """One decoded picture, in the planes the decoder made. Two frames are equal only if they are the same object.
+
+    Attributes:
+        capture: which frame it is, and when it was taken.
+        geometry: pixel format and decoded size.
+        planes: one array per plane, ``uint8`` or ``uint16``, shape ``[rows, columns, channels]``. Read-only; may be
+            strided views.
+        color_space: matrix that made Y′CbCr from RGB; meaningless for RGB formats.
+        color_range: ``limited`` (16..235) or ``full`` (0..255) values.
+        focal_px: focal length from the file's metadata, in pixels of the upright picture's width, or ``None``.
+
+    Raises:
+        ValueError: the planes are not what ``geometry`` says.
+    """
+
+    capture: Capture
     geometry: Geometry
     planes: tuple[npt.NDArray[np.generic], ...]
     color_space: ColorSpace = "bt601"
     color_range: ColorRange = "limited"
-    rotation: Literal[0, 90, 180, 270] = 0
     focal_px: float | None = None
-    capture_uncertainty_ns: int | None = None
-    received_ns: int = field(default_factory=time.monotonic_ns)
 
     def __post_init__(self) -> None:
         shapes = tuple(p.shape for p in self.planes)
@@ -212,40 +242,34 @@ class Frame:
             raise ValueError(f"{self.geometry} needs planes of shape {self.geometry.plane_shapes}, not {shapes}")
         if any(p.dtype != self.geometry.format.dtype for p in self.planes):
             raise ValueError(f"{self.geometry} needs {self.geometry.format.dtype} planes")
-        if self.rotation not in (0, 90, 180, 270):
-            raise ValueError(f"rotation must be 0, 90, 180 or 270 degrees, not {self.rotation}")
+        object.__setattr__(self, "planes", tuple(_read_only(p) for p in self.planes))
 
     @property
     def width(self) -> int:
         """Width of the upright picture in pixels."""
-        return self.geometry.width if self.rotation in (0, 180) else self.geometry.height
+        return self.geometry.width if self.capture.rotation in (0, 180) else self.geometry.height
 
     @property
     def height(self) -> int:
         """Height of the upright picture in pixels."""
-        return self.geometry.height if self.rotation in (0, 180) else self.geometry.width
-
-    @property
-    def time_s(self) -> float:
-        """Capture time in seconds of its clock."""
-        return self.capture_time_ns * 1e-9
+        return self.geometry.height if self.capture.rotation in (0, 180) else self.geometry.width
 
     def __repr__(self) -> str:
         g = self.geometry
         return (
-            f"Frame(index={self.index}, pts={self.pts}, time_base={self.time_base}, t={self.time_s:.6f}s {self.clock}, "
-            f"{g.pixel_format} {g.width}x{g.height}, {self.color_space} {self.color_range}, rotation={self.rotation})"
+            f"Frame({_told(self.capture)}, {g.pixel_format} {g.width}x{g.height}, {self.color_space} "
+            f"{self.color_range}, rotation={self.capture.rotation})"
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DepthFrame:
-    """Metric depth for one frame. Read-only: every sink is handed the same arrays.
+    """Metric depth for one frame. Every sink is handed the same arrays, which are read-only.
+
+    Two frames are equal only if they are the same object.
 
     Attributes:
-        index, pts, time_base, capture_time_ns, clock, capture_uncertainty_ns, received_ns, rotation: those of the
-            :class:`Frame` it was computed from. Depth and picture are upright already.
-        inferred_ns: ``time.monotonic_ns()`` of this machine when the depth was there.
+        capture: that of the :class:`Frame` it was computed from.
         depth: ``float32 [H, W]``, metres along the optical axis (z, not ray length). NaN: no estimate; +Inf: beyond
             range (REP 117).
         camera: intrinsics for ``depth`` as it is sized here.
@@ -254,16 +278,16 @@ class DepthFrame:
         image: ``uint8 [H, W, 3]`` RGB of the same frame at the size of ``depth``; ``None`` unless a sink asked for it.
         scene_cut: this frame starts a new shot; nothing from before it went into its focal length.
         model: name of the network and, where it applies, "(untrained)".
-        precision: number type the network ran in for this frame: ``fp32``, ``bf16`` or ``fp16``.
+        precision: number type the network ran in for this frame: ``fp32``, ``bf16``, ``fp16`` or ``fp8``.
         retried: the first attempt was not finite and a wider type was used.
         dropped: frames of this source dropped before this one, so far.
+        inferred_ns: ``time.monotonic_ns()`` of this machine when the depth was there.
+
+    Raises:
+        ValueError: an array is of another shape or type, or ``camera`` is for another size.
     """
 
-    index: int
-    pts: int | None
-    time_base: Fraction
-    capture_time_ns: int
-    clock: Clock
+    capture: Capture
     depth: npt.NDArray[np.float32]
     camera: CameraIntrinsics
     focal: FocalEstimate
@@ -275,9 +299,6 @@ class DepthFrame:
     precision: str = "fp32"
     retried: bool = False
     dropped: int = 0
-    rotation: Literal[0, 90, 180, 270] = 0
-    capture_uncertainty_ns: int | None = None
-    received_ns: int = field(default_factory=time.monotonic_ns)
     inferred_ns: int = field(default_factory=time.monotonic_ns)
 
     def __post_init__(self) -> None:
@@ -285,8 +306,12 @@ class DepthFrame:
             raise ValueError(f"depth must be float32 [H, W], not {self.depth.dtype} {list(self.depth.shape)}")
         if (self.camera.height, self.camera.width) != self.depth.shape:
             raise ValueError(f"camera is for {self.camera.width}x{self.camera.height}, depth is {self.depth.shape}")
-        if self.image is not None and (self.image.shape != (*self.depth.shape, 3) or self.image.dtype != np.uint8):
+        object.__setattr__(self, "depth", _read_only(self.depth))
+        if self.image is None:
+            return
+        if self.image.shape != (*self.depth.shape, 3) or self.image.dtype != np.uint8:
             raise ValueError(f"image must be uint8 {[*self.depth.shape, 3]}, not {self.image.dtype} {self.image.shape}")
+        object.__setattr__(self, "image", _read_only(self.image))
 
     @property
     def width(self) -> int:
@@ -296,13 +321,26 @@ class DepthFrame:
     def height(self) -> int:
         return int(self.depth.shape[0])
 
-    @property
-    def time_s(self) -> float:
-        """Capture time in seconds of its clock."""
-        return self.capture_time_ns * 1e-9
-
     def __repr__(self) -> str:
         return (
-            f"DepthFrame(index={self.index}, pts={self.pts}, t={self.time_s:.6f}s {self.clock}, "
-            f"depth=float32[{self.height}, {self.width}], f={self.focal.smoothed_px:.1f}px, model={self.model!r})"
+            f"DepthFrame({_told(self.capture)}, depth=float32[{self.height}, {self.width}], "
+            f"f={self.focal.smoothed_px:.1f}px, model={self.model!r})"
         )
+
+
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
+
+
+def _read_only(array: _Array) -> _Array:
+    """A view of ``array`` that cannot be written to; whoever made the array still can."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _told(capture: Capture) -> str:
+    """``capture`` in a few words, for ``repr``."""
+    return (
+        f"index={capture.index}, pts={capture.pts}, time_base={capture.time_base}, t={capture.time_s:.6f}s "
+        f"{capture.clock}"
+    )

@@ -11,27 +11,31 @@
     status = p.result()
 
 Every loop ends by closing the queues on both of its sides, so an end or an error anywhere runs through to both ends.
+What one stage needs to know of another is asked here, once: how the estimator wants memory, whether a sink wants
+pictures.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stream.channel import Closed, Policy
-from stream.errors import ConfigError, SinkError
+from stream.channel import Policy
+from stream.errors import ConfigError, ModelError, SinkError
 from stream.feed import Feed
 from stream.frame import DepthFrame
-from stream.ports import Estimator, Lease, Sink, Source
+from stream.inference import Inference
+from stream.ports import Estimator, Sink, Source
 from stream.producer import produce
 from stream.ring import Ring
 from stream.stats import Stats, Status
-from stream.worker import Workers
+from stream.worker import ForeignCall, Workers
 
 _log = logging.getLogger(__name__)
 _PRODUCER, _INFERENCE = "producer", "inference"
+_POLL_S = 0.1  # how often the end of a run is looked for
 _MOST_SLOTS = 1024  # page-locked memory is scarce, and a longer queue only makes frames older
 
 
@@ -43,24 +47,24 @@ class PipelineConfig:
     """Keep every frame (block) or the newest (newest). Default: newest for cameras, block for files."""
 
     ring_slots: int = 4
-    """Decoded frames in page-locked memory, being filled, waiting or uploading."""
+    """Decoded frames being filled, waiting or uploading; on a GPU in page-locked memory."""
 
     sink_queue: int = 4
     """Finished frames that may wait for one sink."""
 
     stop_timeout_s: float = 10.0
-    """Seconds without progress after which a source or sink that hangs at the end of a run is left behind."""
+    """Seconds without progress, once a run ends, after which a source, network or sink that hangs is left behind."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.ring_slots <= _MOST_SLOTS:
             raise ConfigError(
-                f"--ring-slots must be at least 2, one to fill and one to read, and at most {_MOST_SLOTS}, "
+                f"`ring_slots` must be at least 2, one to fill and one to read, and at most {_MOST_SLOTS}, "
                 f"not {self.ring_slots}"
             )
         if self.sink_queue < 1:
-            raise ConfigError(f"--sink-queue must be at least 1, not {self.sink_queue}")
+            raise ConfigError(f"`sink_queue` must be at least 1, not {self.sink_queue}")
         if not self.stop_timeout_s > 0:
-            raise ConfigError(f"--stop-timeout-s must be a positive number of seconds, not {self.stop_timeout_s}")
+            raise ConfigError(f"`stop_timeout_s` must be a positive number of seconds, not {self.stop_timeout_s}")
 
 
 class Pipeline:
@@ -72,20 +76,13 @@ class Pipeline:
         sinks: at least one. One that fails, blocks or is slow loses its own frames on a live source and holds the
             pipeline back on a file; it never takes another one down.
         config: queue lengths and policy.
-        pinned: put frames into page-locked memory; needs a CUDA device.
 
     Raises:
         ConfigError: no sink.
     """
 
     def __init__(
-        self,
-        *,
-        source: Source,
-        estimator: Estimator,
-        sinks: Sequence[Sink],
-        config: PipelineConfig | None = None,
-        pinned: bool = False,
+        self, *, source: Source, estimator: Estimator, sinks: Sequence[Sink], config: PipelineConfig | None = None
     ) -> None:
         if not sinks:
             raise ConfigError("a pipeline needs at least one sink; null: is one that throws its frames away")
@@ -93,12 +90,24 @@ class Pipeline:
         policy = self._config.policy or ("newest" if source.info.live else "block")
         self._source = source
         self._estimator = estimator
-        self._ring = Ring(slots=self._config.ring_slots + estimator.capacity - 1, policy=policy, pinned=pinned)
-        self._feeds = [Feed(sink, capacity=self._config.sink_queue, policy=policy) for sink in sinks]
+        self._ring = Ring(slots=self._config.ring_slots, policy=policy, allocate=estimator.allocate)
+        self._feeds = {  # by the name of their thread
+            f"sink {number} {sink.name}": Feed(sink, capacity=self._config.sink_queue, policy=policy)
+            for number, sink in enumerate(sinks, 1)
+        }
+        self._reading, self._inferring = ForeignCall(), ForeignCall()
+        self._inference = Inference(
+            self._ring,
+            estimator,
+            offer=self._offer,
+            policy=policy,
+            with_image=any(sink.needs_image for sink in sinks),
+            call=self._inferring,
+        )
         self._stats = Stats()
         self._workers = Workers()
-        self._stopping = False
-        self._inferred_at: float | None = None  # when the last frame had got its depth
+        self._left_behind: set[str] = set()  # threads that nobody waits for any longer
+        self._ends_since: float | None = None  # when the run was stopped, or the last frame had got its depth
         self._ended = False
 
     def run(self) -> Status:
@@ -120,30 +129,48 @@ class Pipeline:
 
     def start(self) -> None:
         """Start all threads."""
-        for feed in self._feeds:
-            self._workers.start(f"sink {feed.name}", feed.run)
-        self._workers.start(_INFERENCE, self._infer)
-        self._workers.start(_PRODUCER, lambda: produce(self._source, self._ring))
+        for name, feed in self._feeds.items():
+            self._workers.start(name, feed.run)
+        self._workers.start(
+            _INFERENCE,
+            self._inference.run,
+            cleanup=(self._end_queues, _entered(self._inferring, self._estimator.close)),
+        )
+        self._workers.start(
+            _PRODUCER,
+            lambda: produce(self._source, self._ring, self._reading),
+            cleanup=(self._ring.close, _entered(self._reading, self._source.close)),
+        )
 
     def stop(self) -> None:
         """End early and in order: frames with depth are written and files finished; frames without are dropped.
 
         Returns at once; safe from signal handlers and any thread.
         """
-        self._stopping = True
+        if self._ends_since is None:
+            self._ends_since = time.monotonic()
         self._ring.cancel()
 
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for the end; returns whether it has come.
 
-        A source or sink that hangs after the last frame got its depth is given ``stop_timeout_s`` and then left behind.
+        From the moment the run is stopped, or the last frame has got its depth, a source, estimator or sink that hangs
+        is given ``stop_timeout_s`` and then left behind.
         """
-        alive = self._workers.join(timeout)
-        if alive and (self._stopping or self._inferred_at is not None):
-            self._leave_stuck_sinks()
-        if not self._ended and (not alive or self._only_stragglers(alive)):
-            self._ended = True
-            self._stats.end()
+        deadline = time.monotonic() + timeout
+        while not self._ended:
+            left = deadline - time.monotonic()
+            alive = [n for n in self._workers.join(min(max(left, 0.0), _POLL_S)) if n not in self._left_behind]
+            if not alive:
+                self._ended = True
+                self._stats.end()
+                break
+            if _INFERENCE not in alive and self._ends_since is None:
+                self._ends_since = time.monotonic()
+            if self._ends_since is not None:
+                self._leave_behind(alive, self._ends_since)
+            if left <= 0:
+                break
         return self._ended
 
     def status(self) -> Status:
@@ -151,7 +178,7 @@ class Pipeline:
         return self._stats.status(
             produced=self._ring.produced,
             dropped=self._ring.dropped,
-            sinks=tuple(feed.status() for feed in self._feeds),
+            sinks=tuple(feed.status() for feed in self._feeds.values()),
         )
 
     def result(self) -> Status:
@@ -164,55 +191,41 @@ class Pipeline:
             raise self._workers.error
         return self.status()
 
-    def _infer(self) -> None:
-        try:
-            in_flight = 0
-            while True:
-                lease = self._next_lease(in_flight)
-                if lease is not None:
-                    self._estimator.submit(lease)
-                    in_flight += 1
-                elif in_flight:
-                    self._offer(self._estimator.collect())
-                    in_flight -= 1
-                else:
-                    return
-        finally:
-            self._ring.cancel()
-            for feed in self._feeds:
-                feed.end()
-            self._estimator.close()
-            self._inferred_at = time.monotonic()
-
-    def _next_lease(self, in_flight: int) -> Lease | None:
-        """A frame to submit now. Waits for one only when the estimator is idle; ``None``: collect first, or the end."""
-        if in_flight >= self._estimator.capacity:
-            return None
-        try:
-            return self._ring.take(wait=in_flight == 0)
-        except Closed:
-            return None
-
     def _offer(self, frame: DepthFrame) -> None:
         self._stats.count(frame)
-        for feed in self._feeds:
+        feeds = self._feeds.values()
+        for feed in feeds:
             feed.offer(frame)
-        if all(feed.error for feed in self._feeds):
-            raise SinkError(f"no sink is left to write to; the first to fail said: {self._feeds[0].error}")
+        if all(feed.error for feed in feeds):
+            raise SinkError(f"no sink is left to write to; the first one said: {next(iter(feeds)).error}")
 
-    def _leave_stuck_sinks(self) -> None:
+    def _end_queues(self) -> None:
+        """No frame enters or leaves the inference thread any longer."""
+        self._ring.cancel()
+        for feed in self._feeds.values():
+            feed.end()
+
+    def _leave_behind(self, alive: list[str], since: float) -> None:
+        """Give up on what hangs: its thread cannot be ended, but the others need not wait for it."""
         limit = self._config.stop_timeout_s
-        for feed in self._feeds:
-            if not feed.done and feed.stuck_s > limit:
+        if _PRODUCER in alive and self._reading.hangs(limit_s=limit, since=since):
+            _log.warning("%s did not stop within %g s and is left behind", self._source.info.name, limit)
+            self._left_behind.add(_PRODUCER)
+        if _INFERENCE in alive and self._inferring.hangs(limit_s=limit, since=since):
+            self._workers.fail(ModelError(f"the network did not stop within {limit:g} s and is left behind"))
+            self._left_behind.add(_INFERENCE)
+            self._end_queues()
+        for name, feed in self._feeds.items():
+            if name in alive and feed.call.hangs(limit_s=limit, since=since):
                 feed.leave_behind(SinkError(f"{feed.name} has taken nothing for {limit:g} s and is left behind"))
+                self._left_behind.add(name)
 
-    def _only_stragglers(self, alive: list[str]) -> bool:
-        """Whether the threads still alive are ones that nobody waits for any longer."""
-        if self._inferred_at is None or not all(feed.done for feed in self._feeds):
-            return False
-        waited = time.monotonic() - self._inferred_at
-        if _PRODUCER in alive and waited <= self._config.stop_timeout_s:
-            return False
-        if _PRODUCER in alive:
-            _log.warning("%s did not stop within %.0f s and is left behind", self._source.info.name, waited)
-        return True
+
+def _entered(call: ForeignCall, step: Callable[[], None]) -> Callable[[], None]:
+    """``step`` as a foreign call."""
+
+    def inside() -> None:
+        with call:
+            step()
+
+    return inside

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from stream.frame import DepthFrame, Frame
 
 
@@ -52,10 +55,6 @@ class Source(Protocol):
 class Event(Protocol):
     """Something that will have happened; ``torch.cuda.Event`` is one."""
 
-    def query(self) -> bool:
-        """Whether it has happened."""
-        ...
-
     def synchronize(self) -> None:
         """Wait until it has happened."""
         ...
@@ -73,21 +72,43 @@ class Lease(Protocol):
         ...
 
     def release(self, *, after: Event | None = None) -> None:
-        """Give the slot back; nobody writes to it before ``after`` has happened."""
+        """Give the slot back; nobody writes to it before ``after`` has happened. A second call does nothing."""
         ...
 
 
 class Estimator(Protocol):
-    """Frames in, depth out, in order. Used by one thread.
+    """Frames in, depth out, in order. Used by one thread, but for ``allocate``.
 
-    Up to ``capacity`` frames may be submitted and not yet collected.
+    For each frame: ``submit``, then ``wait``, then ``collect``. Up to ``capacity`` frames may be submitted and not yet
+    collected; ``wait`` and ``collect`` are about the oldest of them.
     """
 
     @property
     def capacity(self) -> int: ...
 
-    def submit(self, lease: Lease) -> None:
+    @property
+    def batch(self) -> int:
+        """Frames that are computed together. Fewer are computed, too, when the oldest of them is waited for."""
+        ...
+
+    def allocate(self, size: int) -> npt.NDArray[np.uint8]:
+        """Memory of the host, ``uint8 [size]``, that frames are best uploaded from. Called by any thread."""
+        ...
+
+    def submit(self, lease: Lease, *, with_image: bool) -> None:
         """Start work on a frame. Takes over the lease and releases it once the planes have been read.
+
+        Args:
+            lease: the frame.
+            with_image: whether ``DepthFrame.image`` is wanted.
+
+        Raises:
+            ModelError: the network cannot run.
+        """
+        ...
+
+    def wait(self) -> None:
+        """Wait until the network has finished with the oldest frame; what is left to do for it takes little time.
 
         Raises:
             ModelError: the network cannot run.
@@ -95,11 +116,15 @@ class Estimator(Protocol):
         ...
 
     def collect(self) -> DepthFrame:
-        """Wait for the oldest submitted frame and return its depth."""
+        """Finish the oldest frame and return its depth.
+
+        Raises:
+            ModelError: the network cannot run.
+        """
         ...
 
     def close(self) -> None:
-        """Release the device. Frames still in flight are abandoned."""
+        """Release what it holds. Frames still in flight are abandoned."""
         ...
 
 

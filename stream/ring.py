@@ -1,8 +1,9 @@
-"""A fixed set of page-locked slots through which decoded frames reach the device.
+"""A fixed set of slots in the host's memory, through which decoded frames reach the device.
 
-The producer copies a frame's planes into a slot; the estimator takes the slot, starts its upload and gives it back with
-the event that marks the upload's end. Page-locked memory lets the copy engine read the slot by itself, so the upload
-neither stalls the host nor passes through a second copy. Slots are allocated once and reused, so memory is flat.
+The producer copies a frame's planes into a slot. The estimator takes the slot, starts its upload and gives it back with
+the event that marks the upload's end. The estimator also provides the memory, because it knows what its device reads
+best: page-locked memory lets a GPU's copy engine read the slot by itself, so the upload neither stalls the host nor
+passes through a second copy. Slots are allocated once and reused, so memory is flat.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from stream.channel import Closed, Policy
 from stream.frame import Frame, Geometry
@@ -22,14 +23,22 @@ from stream.ports import Event
 
 _ALIGNMENT = 256  # planes start on a boundary that suits the copy engine
 
+Allocate = Callable[[int], npt.NDArray[np.uint8]]
+"""Gives so many bytes of the host's memory, ``uint8 [N]``; see :meth:`stream.ports.Estimator.allocate`."""
+
+
+def pageable(size: int) -> npt.NDArray[np.uint8]:
+    """Ordinary memory."""
+    return np.empty(size, np.uint8)
+
 
 class _Slot:
     """Memory for one frame. Grows when a larger geometry arrives, which is once per geometry."""
 
-    def __init__(self, *, pinned: bool) -> None:
-        self._pinned = pinned
+    def __init__(self, allocate: Allocate) -> None:
+        self._allocate = allocate
         self._geometry: Geometry | None = None
-        self._buffer = torch.empty(0, dtype=torch.uint8)
+        self._buffer: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
         self._planes: tuple[npt.NDArray[np.generic], ...] = ()
         self.busy_until: Event | None = None
 
@@ -45,9 +54,9 @@ class _Slot:
         shapes, dtype = geometry.plane_shapes, geometry.format.dtype
         sizes = [math.prod(shape) * dtype.itemsize for shape in shapes]
         padded = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
-        if sum(padded) > self._buffer.numel():
-            self._buffer = torch.empty(sum(padded), dtype=torch.uint8, pin_memory=self._pinned)
-        planes, start, memory = [], 0, self._buffer.numpy()
+        if sum(padded) > self._buffer.size:
+            self._buffer = self._allocate(sum(padded))
+        planes, start, memory = [], 0, self._buffer
         for shape, size, step in zip(shapes, sizes, padded, strict=True):
             planes.append(memory[start : start + size].view(dtype).reshape(shape))
             start += step
@@ -66,6 +75,7 @@ class RingLease:
     def __init__(self, ring: Ring, slot: _Slot, frame: Frame, dropped: int) -> None:
         self._ring, self._slot = ring, slot
         self._frame, self._dropped = frame, dropped
+        self._released = False
 
     @property
     def frame(self) -> Frame:
@@ -77,8 +87,10 @@ class RingLease:
         return self._dropped
 
     def release(self, *, after: Event | None = None) -> None:
-        """Give the slot back; nobody writes to it before ``after`` has happened."""
-        self._ring._give_back(self._slot, after)
+        """Give the slot back; nobody writes to it before ``after`` has happened. Only the first call does anything."""
+        if not self._released:
+            self._released = True
+            self._ring._give_back(self._slot, after)
 
 
 class Ring:
@@ -91,17 +103,17 @@ class Ring:
     Args:
         slots: how many; a reader may hold all but two of them without stalling the producer.
         policy: ``block`` or ``newest``.
-        pinned: page-locked memory; needs a CUDA device.
+        allocate: where the slots' memory comes from.
 
     Raises:
         ValueError: fewer than two slots.
     """
 
-    def __init__(self, *, slots: int, policy: Policy, pinned: bool = False) -> None:
+    def __init__(self, *, slots: int, policy: Policy, allocate: Allocate = pageable) -> None:
         if slots < 2:
             raise ValueError(f"a ring needs at least two slots, one to fill and one to read, not {slots}")
         self._policy = policy
-        self._free = deque(_Slot(pinned=pinned) for _ in range(slots))
+        self._free = deque(_Slot(allocate) for _ in range(slots))
         self._ready: deque[tuple[_Slot, Frame]] = deque()
         self._changed = threading.Condition()
         self._closed = False

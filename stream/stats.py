@@ -39,7 +39,6 @@ class Status:
         latency_p50_s, latency_p99_s: from the frame's arrival to its depth over the last frames; ``None`` for
             files.
         focal: of the last frame.
-        media_time_s: capture time of the last frame, on its own clock.
         sinks: one entry per sink.
     """
 
@@ -53,7 +52,6 @@ class Status:
     latency_p50_s: float | None
     latency_p99_s: float | None
     focal: FocalEstimate | None
-    media_time_s: float | None
     sinks: tuple[SinkStatus, ...]
 
 
@@ -67,7 +65,7 @@ class Stats:
         self._done_at: deque[float] = deque(maxlen=_WINDOW)
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._processed = self._retried = self._invalid = 0
-        self._last: tuple[FocalEstimate, float] | None = None
+        self._focal: FocalEstimate | None = None
 
     def count(self, frame: DepthFrame) -> None:
         """Count a frame that has just got its depth."""
@@ -77,9 +75,9 @@ class Stats:
             self._retried += frame.retried
             self._invalid += bool(np.isnan(frame.depth[0, 0]) and np.isnan(frame.depth).all())
             self._done_at.append(now)
-            if frame.clock != "media":
-                self._latencies.append(now - frame.received_ns * 1e-9)
-            self._last = (frame.focal, frame.time_s)
+            if frame.capture.clock != "media":
+                self._latencies.append(now - frame.capture.received_ns * 1e-9)
+            self._focal = frame.focal
 
     def end(self) -> None:
         """Stop the clock: from here on the status is a summary."""
@@ -101,8 +99,7 @@ class Stats:
                 fps=self._rate(seconds),
                 latency_p50_s=p50,
                 latency_p99_s=p99,
-                focal=self._last[0] if self._last else None,
-                media_time_s=self._last[1] if self._last else None,
+                focal=self._focal,
                 sinks=sinks,
             )
 

@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"device {name!r} is not one of auto, cpu, cuda, cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise ConfigError(f"device {name!r} is not here, this machine has {count} CUDA devices; try --device cpu")
+        raise ConfigError(f"device {name!r} is not here, this machine has {count} CUDA devices; try `device=cpu`")
     return device
 
 
@@ -36,8 +36,10 @@ def torch_errors() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as exc:
-        raise ModelError("the GPU is out of memory: close other programs, or use --low-memory or --model nano") from exc
+        raise ModelError(
+            "the GPU is out of memory: close other programs, or use `low_memory=True` or `model=nano`"
+        ) from exc
     except RuntimeError as exc:
         if "can't allocate memory" in str(exc):
-            raise ModelError("the machine is out of memory: close other programs, or use --low-memory") from exc
+            raise ModelError("the machine is out of memory: close other programs, or use `low_memory=True`") from exc
         raise ModelError(f"the network failed: {str(exc).strip().splitlines()[0]}") from exc

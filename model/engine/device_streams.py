@@ -55,9 +55,6 @@ class CudaStreams:
 class _Done:
     """An event that has happened."""
 
-    def query(self) -> bool:
-        return True
-
     def synchronize(self) -> None:
         return
 

@@ -3,74 +3,108 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from model.engine.graphs import Fast, Network, accelerate
-from model.engine.precision import DTYPES, Precision, wider
+from model.config import EngineConfig
+from model.engine.device import choose_device, torch_errors
+from model.engine.device_streams import streams_for
+from model.engine.graphs import Network, accelerate, choose_launch
+from model.engine.precision import DTYPES, Precision, choose, wider
 from model.network import InferenceNetwork
 from model.network.inference.reuse import ReusingNetwork
 from model.weights import LoadedModel
+from model.weights.resample import at_input_size
 from stream.errors import ModelError
 
 _log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Runs batches of pictures. Everything it launches goes to the current stream.
+    """Runs batches of pictures on one device. Made once, then handed to whatever needs the network.
 
     Args:
         model: network with weights, on the CPU, where it stays; what runs is an :class:`InferenceNetwork` made of it.
-        device: where to run.
-        precision: the wanted number type; where pictures of noise give no finite output, the next wider one.
-        fast: how to launch; see :mod:`model.engine.graphs`.
-        batch: pictures that usually come together.
-        with_fov: the ways in which :meth:`run` will be called.
-        low_memory: see :class:`InferenceNetwork`.
-        reuse_tiles: the tolerance of a :class:`ReusingNetwork`; ``None`` for none.
+        config: device, number type, and how it is launched.
+
+    Attributes:
+        device: where it runs.
+        precision: number type that it runs in: the wanted one, or a wider one where that gave no finite output.
+        input_size: side of the network's square input in pixels.
+        output_size: side of its square prediction in pixels.
+        label: what outputs say of the model: its name, and whatever makes its depth another one than it was trained to
+            give.
+        streams: the device's queues of work.
 
     Raises:
-        ModelError: no precision gives a finite output.
+        ConfigError: no such device, or something the device cannot do.
+        ModelError: the network does not fit on the device, or gives no finite output in any number type.
     """
 
-    def __init__(
-        self,
-        model: LoadedModel,
-        *,
-        device: torch.device,
-        precision: Precision,
-        fast: Fast = "off",
-        batch: int = 1,
-        with_fov: Sequence[bool] = (True,),
-        low_memory: bool = False,
-        reuse_tiles: float | None = None,
-    ) -> None:
-        self._model, self._device = model, device
-        self._low_memory, self._reuse_tiles = low_memory, reuse_tiles
+    def __init__(self, model: LoadedModel, config: EngineConfig | None = None) -> None:
+        self.config = config = config or EngineConfig()
+        self.device = choose_device(config.device)
+        if config.input_size is not None:
+            trained, model = model, at_input_size(model, config.input_size)
+            if model is not trained:
+                _log.warning(
+                    "%s: approximate depth, for it was trained at %d px", model.name, trained.config.input_size
+                )
+        self._model = model
+        self.label = _label(model, config.reuse_tiles)
+        self.input_size, self.output_size = model.config.input_size, model.config.output_size
+        self.streams = streams_for(self.device)
+        launch = choose_launch(config.launch, self.device)
+        self._launch = "eager" if config.reuse_tiles is not None else launch  # what is launched depends on the picture
         self._networks: dict[Precision, Network] = {}
-        self.input_size = model.config.input_size
-        if device.type == "cuda":
-            torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: TF32 keeps no more bits than fp16
-        probe = torch.rand((batch, 3, self.input_size, self.input_size), generator=torch.Generator().manual_seed(0))
-        x_B3SS = (probe * 2 - 1).to(device)
-        self.precision = self._first_finite(precision, x_B3SS)
-        self._networks[self.precision] = accelerate(self._network(self.precision), fast, x_B3SS, with_fov=with_fov)
+        self._prepared: list[bool] = []
+        wanted = choose(config.precision, self.device)
+        with self._computing():
+            self.precision = self._first_finite(wanted)
+        self._fastest: Network = self._network(self.precision)
+
+    def prepare(self, *, with_fov: Sequence[bool]) -> None:
+        """Get ready for :meth:`run` in these ways, so that no time is lost to it in mid-stream. Another time adds ways.
+
+        Raises:
+            ModelError: the device failed or is out of memory.
+        """
+        missing = [way for way in with_fov if way not in self._prepared]
+        if missing and self._launch != "eager":
+            with self._computing(), self._cudnn(self.precision):
+                self._fastest = accelerate(
+                    self._network(self.precision), self._launch, self._noise(), with_fov=[*self._prepared, *missing]
+                )
+        self._prepared += missing
 
     def run(self, x_B3SS: Tensor, precision: Precision, *, with_fov: bool) -> tuple[Tensor, Tensor | None]:
-        """Canonical inverse depth ``C_BSS``, and ``fov_B`` in degrees, ``None`` without it.
+        """Canonical inverse depth ``C_BSS``, and ``fov_B`` in degrees, ``None`` without it. All on the current stream.
 
         Args:
-            x_B3SS: pictures as :func:`model.pixels.planes.network_input` makes them, on the device.
+            x_B3SS: pictures as :func:`model.pixels.planes.network_input` makes them, on the device; at most ``batch``.
             precision: :attr:`precision`, or a wider one for pictures that are not finite in it.
             with_fov: whether to estimate the field of view.
         """
-        return self._network(precision)(x_B3SS, with_fov=with_fov)
+        network = self._fastest if precision == self.precision else self._network(precision)
+        with self._cudnn(precision):
+            return network(x_B3SS, with_fov=with_fov)
 
-    def close(self) -> None:
-        """Let go of the networks."""
-        self._networks.clear()
+    def allocate(self, size: int) -> npt.NDArray[np.uint8]:
+        """Memory of the host, ``uint8 [size]``, that the device reads best: page-locked for a GPU.
+
+        Raises:
+            ModelError: there is no more of it.
+        """
+        with torch_errors():
+            memory: npt.NDArray[np.uint8] = torch.empty(
+                size, dtype=torch.uint8, pin_memory=self.device.type == "cuda"
+            ).numpy()
+        return memory
 
     def _network(self, precision: Precision) -> Network:
         """The network in ``precision``; made when first needed."""
@@ -78,24 +112,56 @@ class Engine:
             # Always from the weights as they were loaded: a retry in fp32 must not start from rounded ones.
             network = InferenceNetwork(
                 self._model.network,
-                device=self._device,
+                device=self.device,
                 dtype=DTYPES[precision],
                 float8=precision == "fp8",
-                low_memory=self._low_memory,
+                low_memory=self.config.low_memory,
             )
-            reuse = self._reuse_tiles
+            reuse = self.config.reuse_tiles
             self._networks[precision] = network if reuse is None else ReusingNetwork(network, tolerance=reuse)
         return self._networks[precision]
 
-    def _first_finite(self, wanted: Precision, x_B3SS: Tensor) -> Precision:
-        """``wanted``, or the next wider number type that gives a finite output."""
+    def _first_finite(self, wanted: Precision) -> Precision:
+        """``wanted``, or the next wider number type in which pictures of noise give a finite output."""
+        x_B3SS = self._noise()
         precision: Precision | None = wanted
         while precision is not None:
-            C_BSS, fov_B = self._network(precision)(x_B3SS)
+            with self._cudnn(precision):
+                C_BSS, fov_B = self._network(precision)(x_B3SS)
             assert fov_B is not None
             if bool(torch.isfinite(C_BSS).all() & torch.isfinite(fov_B).all()):
                 return precision
             del self._networks[precision]
-            _log.warning("%s gives no finite output in %s on %s", self._model.name, precision, self._device)
+            _log.warning("%s gives no finite output in %s on %s", self._model.name, precision, self.device)
             precision = wider(precision)
         raise ModelError(f"{self._model.name} gives no finite output even in fp32: its weights are damaged")
+
+    def _noise(self) -> Tensor:
+        """A batch of pictures to try the network with, ``[B, 3, S, S]``, the same every time."""
+        shape = (self.config.batch, 3, self.input_size, self.input_size)
+        return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1).to(self.device)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Around what is computed outside of :meth:`run`."""
+        with torch_errors(), torch.inference_mode(), self.streams.on("compute"):
+            yield
+
+    def _cudnn(self, precision: Precision) -> AbstractContextManager[None]:
+        """How cuDNN computes convolutions inside; what the rest of the process asks of it stays as it was."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+            enabled=True,
+            # Its algorithms for transposed convolutions may add up in any order, unless they are asked not to.
+            deterministic=self.config.deterministic or precision == "fp32",
+            allow_tf32=False,  # fp32 means fp32: TF32 keeps no more bits than fp16
+        )
+        return flags
+
+
+def _label(model: LoadedModel, reuse_tiles: float | None) -> str:
+    label = model.name
+    if reuse_tiles:
+        label += f", tiles reused within {reuse_tiles:g} grey levels"
+    return label if model.trained else f"{label} (untrained)"

@@ -34,10 +34,10 @@ def choose(wanted: Precision | Literal["auto"], device: torch.device) -> Precisi
     """
     if wanted != "auto":
         if wanted == "fp16" and device.type == "cpu":
-            raise ConfigError("fp16 is slower than fp32 on a CPU; choose --precision bf16, fp32 or auto")
+            raise ConfigError("fp16 is slower than fp32 on a CPU; choose `precision=bf16`, fp32 or auto")
         if wanted == "fp8" and not _has_fp8(device):
             raise ConfigError(
-                f"{device} does not multiply in fp8, as NVIDIA GPUs do from Ada on; choose --precision auto"
+                f"{device} does not multiply in fp8, as NVIDIA GPUs do from Ada on; choose `precision=auto`"
             )
         return wanted
     if device.type == "cuda":

@@ -33,8 +33,8 @@ class CameraConfig:
     """ROS camera calibration file (YAML), scaled to the size of the picture."""
 
     def __post_init__(self) -> None:
-        options = {"--focal-px": self.focal_px, "--fov": self.fov, "--camera-info": self.camera_info}
-        given = [name for name, value in options.items() if value is not None]
+        fields = {"`focal_px`": self.focal_px, "`fov`": self.fov, "`camera_info`": self.camera_info}
+        given = [name for name, value in fields.items() if value is not None]
         if len(given) > 1:
             many = "both" if len(given) == 2 else "all"
             raise ConfigError(f"{' and '.join(given)} {many} say what the focal length is; give only one of them")
@@ -79,7 +79,7 @@ class GivenCamera:
         if abs(math.log(width * known.height / (height * known.width))) > _ASPECT_TOLERANCE:
             raise ConfigError(
                 f"{self._config.camera_info} was calibrated for {known.width}x{known.height} pictures, but these are "
-                f"{width}x{height}: one of them is cropped or turned; calibrate at this shape, or give --fov"
+                f"{width}x{height}: one of them is cropped or turned; calibrate at this shape, or give `fov`"
             )
         return known.resized(width, height)
 

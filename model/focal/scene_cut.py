@@ -38,7 +38,7 @@ class SceneCutDetector:
 
         A change of pixel format, size or rotation is a cut.
         """
-        shape = (frame.geometry, frame.rotation)
+        shape = (frame.geometry, frame.capture.rotation)
         first, changed = self._shape is None, shape != self._shape
         if changed:
             # Length 0: two cuts in a row are two cuts, reported at once. Without colour, hue and saturation are always

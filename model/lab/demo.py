@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from model.lab.evaluation.metrics import DepthErrors, depth_errors, mean, valid_truth
 from model.lab.scenes import Camera, demo_flight, depth
-from stream.frame import DepthFrame, Frame, Geometry
+from stream.frame import Capture, DepthFrame, Frame, Geometry
 from stream.ports import SourceInfo
 
 MAX_DEPTH_M = 80.0
@@ -44,12 +44,15 @@ class DemoSource:
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(len(self._flight)):
-            yield Frame(
+            capture = Capture(
                 index=index,
                 pts=index,
                 time_base=1 / self._rate,
-                capture_time_ns=round(index / self._rate * 10**9),
+                time_ns=round(index / self._rate * 10**9),
                 clock="media",
+            )
+            yield Frame(
+                capture=capture,
                 geometry=self._geometry,
                 planes=(self._flight.render(index).image,),
                 color_range="full",
@@ -90,7 +93,7 @@ class DemoScore:
 
     def write(self, frame: DepthFrame) -> None:
         """Compare one frame. Errors are those of :mod:`model.lab.evaluation`."""
-        truth, f_px = self._source.truth(frame.index, width=frame.width, height=frame.height)
+        truth, f_px = self._source.truth(frame.capture.index, width=frame.width, height=frame.height)
         if valid_truth(truth, MAX_DEPTH_M).any():
             self._errors.append(depth_errors(frame.depth, truth, max_depth_m=MAX_DEPTH_M))
         if frame.focal.raw_px is not None:

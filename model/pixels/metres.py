@@ -50,5 +50,5 @@ def parse_output_size(text: str, network_size: int) -> tuple[int, int] | None:
     if width.isdecimal() and height.isdecimal() and 0 < int(width) <= _LARGEST and 0 < int(height) <= _LARGEST:
         return int(width), int(height)
     raise ConfigError(
-        f"output size {text!r} is not source, network or WxH in pixels, such as 640x480, up to {_LARGEST} a side"
+        f"`output_size` {text!r} is not source, network or WxH in pixels, such as 640x480, up to {_LARGEST} a side"
     )

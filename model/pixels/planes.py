@@ -28,8 +28,20 @@ _LUMA_WEIGHTS: dict[ColorSpace, tuple[float, float]] = {
 
 
 def host_tensor(plane: npt.NDArray[np.generic]) -> Tensor:
-    """The plane as a tensor over the same memory; 16-bit words appear as ``int16``, which every device can copy."""
-    return torch.from_numpy(plane.view(np.int16) if plane.dtype.itemsize == 2 else plane)
+    """The plane as a tensor over the same memory, not to be written to.
+
+    16-bit words appear as ``int16``, which every device can copy.
+    """
+    return torch.from_numpy(np.asarray(_Writable(plane.view(np.int16) if plane.dtype.itemsize == 2 else plane)))
+
+
+class _Writable:
+    """An array's memory, declared writable: torch has no read-only tensors, and warns of arrays that are."""
+
+    def __init__(self, array: npt.NDArray[np.generic]) -> None:
+        self._array = array  # keeps the memory alive
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
 def rgb_from_planes(planes: Sequence[Tensor], frame: Frame, *, width: int, height: int) -> Tensor:
@@ -44,12 +56,12 @@ def rgb_from_planes(planes: Sequence[Tensor], frame: Frame, *, width: int, heigh
     Returns:
         ``float32 [3, H, W]`` in [0, 1].
     """
-    turned = frame.rotation in (90, 270)
+    turned = frame.capture.rotation in (90, 270)
     rows, columns = (width, height) if turned else (height, width)
     fmt = frame.geometry.format
     resized = [_resize(_values(p, fmt), rows, columns) for p in planes]
     rgb_3HW = resized[0] / 255 if fmt.is_rgb else _rgb_from_yuv(resized, fmt, frame.color_space, frame.color_range)
-    return torch.rot90(rgb_3HW, frame.rotation // 90, (1, 2)) if frame.rotation else rgb_3HW
+    return torch.rot90(rgb_3HW, frame.capture.rotation // 90, (1, 2)) if frame.capture.rotation else rgb_3HW
 
 
 def network_input(planes: Sequence[Tensor], frame: Frame, *, size: int) -> Tensor:

@@ -74,5 +74,5 @@ def download() -> Path:
         raise WeightsError(
             f"the depth-pro weights are not on this machine and cannot be downloaded ({reason}); put "
             f"{FILE_NAMES[0]} from https://huggingface.co/{HUB_FILES[1][0]} or {name} from "
-            f"https://huggingface.co/{repository} into {cache_dir()}, or use --model nano, which needs no download"
+            f"https://huggingface.co/{repository} into {cache_dir()}, or use `model=nano`, which needs no download"
         ) from exc

@@ -28,7 +28,7 @@ def at_input_size(model: LoadedModel, size: int) -> LoadedModel:
     step = 4 * 8 * config.patch_size
     if not step <= size <= _LARGEST or size % step:
         raise ConfigError(
-            f"--input-size must be a multiple of {step} up to {_LARGEST} for {model.name}, such as {2 * step}, "
+            f"`input_size` must be a multiple of {step} up to {_LARGEST} for {model.name}, such as {2 * step}, "
             f"not {size}"
         )
     if size == config.input_size:

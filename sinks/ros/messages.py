@@ -61,12 +61,12 @@ class RosTime:
         Raises:
             SinkError: a time before 0 or after January 2038, for which ROS has no number.
         """
-        ns = frame.capture_time_ns
-        if frame.clock == "host-monotonic":
+        ns = frame.capture.time_ns
+        if frame.capture.clock == "host-monotonic":
             ns += self._unix_minus_monotonic_ns
         if not 0 <= ns < _END_OF_TIME_NS:
             raise SinkError(
-                f"frame {frame.index} was taken at {ns * 1e-9:.3f} s ({frame.clock}): ROS time goes from 0 to "
+                f"frame {frame.capture.index} was taken at {ns * 1e-9:.3f} s ({frame.capture.clock}): ROS time goes from 0 to "
                 f"{_END_OF_TIME_NS // 10**9} s; check the clock of the camera"
             )
         return ns
@@ -148,7 +148,7 @@ def optical_transform(head: ros.std_msgs__msg__Header, optical_frame: str) -> ro
 
 def _picture(frame: DepthFrame) -> npt.NDArray[np.uint8]:
     if frame.image is None:
-        raise SinkError(f"a colour topic needs the source picture, and frame {frame.index} came without one")
+        raise SinkError(f"a colour topic needs the source picture, and frame {frame.capture.index} came without one")
     return frame.image
 
 

@@ -181,7 +181,7 @@ def _about(first: DepthFrame, options: McapOptions) -> dict[str, str]:
     return {
         "model": first.model,
         "precision": first.precision,
-        "clock": first.clock,
+        "clock": first.capture.clock,
         "depth_unit": "metre" if is_float else "millimetre",
         "depth_axis": "optical axis (z), not ray length",
         "depth_no_estimate": "NaN" if is_float else "0",

@@ -60,7 +60,9 @@ class Preview:
         _fit(self._colormap.rgb(frame.depth), self._depth_area)
         if self._image_area.size:
             if frame.image is None:
-                raise SinkError(f"view=side-by-side needs the source picture, and frame {frame.index} came without one")
+                raise SinkError(
+                    f"view=side-by-side needs the source picture, and frame {frame.capture.index} came without one"
+                )
             _fit(frame.image, self._image_area)
         if self._legend:
             self._legend.draw(self._depth_area)

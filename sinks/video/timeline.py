@@ -15,8 +15,8 @@ _RESET_S = Fraction(1)
 
 def choose_tick(frame: DepthFrame) -> Fraction:
     """The unit of time, in seconds, for containers that leave it to us: the source's own where that is a sane one."""
-    base = frame.time_base
-    if frame.clock == "media" and frame.pts is not None and 1_000 <= base.denominator <= 1_000_000:
+    base = frame.capture.time_base
+    if frame.capture.clock == "media" and frame.capture.pts is not None and 1_000 <= base.denominator <= 1_000_000:
         return Fraction(1, base.denominator)
     return Fraction(1, 90_000)
 
@@ -43,12 +43,12 @@ class Timeline:
         """Time of ``frame`` in ticks, greater than that of every frame before."""
         time = _seconds(frame)
         if self._origin is None:
-            keep = frame.clock == "media" and 0 <= time <= _LATEST_START_S
+            keep = frame.capture.clock == "media" and 0 <= time <= _LATEST_START_S
             self._origin = Fraction(0) if keep else time
             self._newest = time
         ticks = round((time - self._origin) / self.tick)
-        other_clock = self._clock not in (None, frame.clock)
-        self._clock = frame.clock
+        other_clock = self._clock not in (None, frame.capture.clock)
+        self._clock = frame.capture.clock
         if other_clock or self._newest - time > min(
             (self.step - 1) * self.tick, _RESET_S
         ):  # less one: a step is rounded
@@ -64,6 +64,6 @@ class Timeline:
 
 
 def _seconds(frame: DepthFrame) -> Fraction:
-    if frame.clock == "media" and frame.pts is not None:
-        return frame.pts * frame.time_base
-    return Fraction(frame.capture_time_ns, 1_000_000_000)
+    if frame.capture.clock == "media" and frame.capture.pts is not None:
+        return frame.capture.pts * frame.capture.time_base
+    return Fraction(frame.capture.time_ns, 1_000_000_000)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import Parameter
 
 from sinks.zeromq.curve import make_keys
-from stream.errors import ConfigError, DepthStreamError, one_line
+from stream.program import Program
 
-app = App(
-    name="python -m sinks.zeromq.keygen",
-    help="Make keys for encrypted ZeroMQ.",
-    help_epilogue="Exit status: 0 made; 1 cannot be written; 2 wrong command line.",
-    default_parameter=Parameter(negative=""),
+command_line = Program(
+    "python -m sinks.zeromq.keygen",
+    summary="Make keys for encrypted ZeroMQ.",
+    epilogue="Exit status: 0 made; 1 cannot be written; 2 wrong command line.",
 )
 
 
-@app.default
+@command_line.app.default
 def keygen(folder: Path, names: Annotated[list[str], Parameter(consume_multiple=True)], /) -> None:
     """Make keys for encrypted ZeroMQ.
 
@@ -38,15 +35,7 @@ def keygen(folder: Path, names: Annotated[list[str], Parameter(consume_multiple=
         print(f"{public}: give it to the other side\n{secret}: keep it to yourself")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command line; turns every error into one line. Returns the exit status."""
-    try:
-        app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
-    except (CycloptsError, DepthStreamError) as exc:
-        print(f"keygen: {one_line(exc)}", file=sys.stderr)
-        return 2 if isinstance(exc, CycloptsError | ConfigError) else 1
-    return 0
-
+main = command_line.main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    command_line.run()

@@ -154,7 +154,7 @@ class MessageWriter:
                 "rectified": not any(camera.distortion),
                 "row_step": values.strides[0],
                 "image": image,
-                "received_ns": frame.received_ns,
+                "received_ns": frame.capture.received_ns,
                 "inferred_ns": frame.inferred_ns,
                 "published_ns": time.monotonic_ns(),
                 "published_unix_ns": time.time_ns(),
@@ -184,7 +184,9 @@ class MessageWriter:
         if self._options.image == "none":
             return None, []
         if frame.image is None:
-            raise SinkError(f"frame {frame.index} comes without its picture, and image={self._options.image} needs it")
+            raise SinkError(
+                f"frame {frame.capture.index} comes without its picture, and image={self._options.image} needs it"
+            )
         picture = np.ascontiguousarray(self._sized(frame.image, cv2.INTER_AREA))
         if self._options.image == "raw":
             return {"encoding": "rgb8", "row_step": picture.strides[0]}, [picture.data]

@@ -50,7 +50,7 @@ class PublisherStatus:
         self._retried += frame.retried
         self._dropped = frame.dropped
         self._times.append(now)
-        self._latencies.append(now - frame.received_ns * 1e-9)
+        self._latencies.append(now - frame.capture.received_ns * 1e-9)
 
     def record(self, *, sequence: int, refused: int, ended: bool) -> dict[str, object]:
         """The fields of a status message.

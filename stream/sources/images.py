@@ -11,7 +11,7 @@ import av
 from natsort import natsorted, ns
 
 from stream.errors import SourceError
-from stream.frame import Frame
+from stream.frame import Capture, Frame
 from stream.ports import SourceInfo
 from stream.sources.address import file_address, redact_unknown
 from stream.sources.config import SourceConfig
@@ -101,19 +101,22 @@ class ImageSource:
     def _read(self, path: Path, index: int, position: int) -> Frame:
         picture = decode_image(path, self._unpacker)
         exif = read_exif(path)
-        picture_planes = mirrored(picture, exif.rotation) if exif.mirror else picture
-        return Frame(
+        upright = mirrored(picture, exif.rotation) if exif.mirror else picture
+        capture = Capture(
             index=index,
             pts=position,
             time_base=1 / self._rate,
-            capture_time_ns=round(position / self._rate * 10**9),
+            time_ns=round(position / self._rate * 10**9),
             clock="media",
-            geometry=picture.geometry,
-            planes=picture_planes.planes,
-            color_space=picture.color_space,
-            color_range=picture.color_range,
             # Pillow's reading, not FFmpeg's: its angle cannot say "mirrored", and older FFmpegs look into JPEG only.
             rotation=exif.rotation,
+        )
+        return Frame(
+            capture=capture,
+            geometry=picture.geometry,
+            planes=upright.planes,
+            color_space=picture.color_space,
+            color_range=picture.color_range,
             focal_px=exif.focal_px(picture.geometry.width, picture.geometry.height),
         )
 

@@ -12,7 +12,7 @@ import av
 from av.codec.context import Flags
 
 from stream.errors import SourceError
-from stream.frame import Clock, Frame
+from stream.frame import Capture, Clock, Frame
 from stream.ports import SourceInfo
 from stream.sources.address import Address
 from stream.sources.camera_clock import RTP_FORMATS, CameraClock, uncertainty_ns
@@ -175,26 +175,29 @@ class VideoSource:
 
     def _frame(self, picture: av.VideoFrame, received_ns: int, origin: int) -> Frame:
         time_base = picture.time_base or self._stream.time_base or 1 / _FALLBACK_RATE
-        capture_ns, clock, uncertainty = self._capture_time(picture.pts, time_base, received_ns, origin)
+        time_ns, clock, uncertainty = self._capture_time(picture.pts, time_base, received_ns, origin)
         try:
             unpacked = self._unpacker.unpack(picture)
         except av.FFmpegError as exc:
             raise source_error(exc, self._address) from exc
         index = self._index
         self._index += 1
-        return Frame(
+        capture = Capture(
             index=index,
             pts=picture.pts,
             time_base=time_base,
-            capture_time_ns=capture_ns,
+            time_ns=time_ns,
             clock=clock,
-            capture_uncertainty_ns=uncertainty,
+            uncertainty_ns=uncertainty,
+            received_ns=received_ns,
+            rotation=unpacked.rotation,
+        )
+        return Frame(
+            capture=capture,
             geometry=unpacked.geometry,
             planes=unpacked.planes,
             color_space=unpacked.color_space,
             color_range=unpacked.color_range,
-            rotation=unpacked.rotation,
-            received_ns=received_ns,
         )
 
     def _capture_time(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from stream.errors import ConfigError, DepthStreamError, ModelError, SinkError, SourceError
+from stream.frame import DepthFrame
 from stream.pipeline import Pipeline, PipelineConfig
 from stream.stats import Status
 from tests.support.doubles import Hook, ScriptedEstimator, ScriptedSink, ScriptedSource
@@ -241,6 +245,176 @@ def test_a_source_that_hangs_is_left_behind_after_a_stop(caplog: pytest.LogCaptu
     assert sink.closed == 1
     assert "scripted did not stop" in caplog.text
     release.set()
+
+
+def test_an_error_while_closing_does_not_hide_the_real_one_and_the_run_ends() -> None:
+    release = threading.Event()
+
+    def hang(index: int) -> None:
+        if index == 3:
+            release.wait(SOON)
+
+    def refuse() -> None:
+        raise ModelError("cannot close")
+
+    sink = ScriptedSink()
+    estimator = ScriptedEstimator(on_collect=at(1, ModelError("the real error")), on_close=refuse)
+    pipeline = Pipeline(
+        source=ScriptedSource(10, live=True, hook=hang),
+        estimator=estimator,
+        sinks=[sink],
+        config=PipelineConfig(policy="block", stop_timeout_s=0.3),
+    )
+    with pytest.raises(ModelError, match="the real error"):
+        finish(pipeline)
+    assert (estimator.closed, sink.closed) == (1, 1)
+    release.set()
+
+
+def test_an_error_of_closing_the_source_comes_after_the_one_of_reading_it(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse() -> None:
+        raise SourceError("cannot close")
+
+    source = ScriptedSource(10, hook=at(4, SourceError("cannot read")), on_close=refuse)
+    sink = ScriptedSink()
+    with pytest.raises(SourceError, match="cannot read"):
+        finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[sink]))
+    assert sink.written == [0, 1, 2, 3]
+    assert "cannot close" in caplog.text
+
+
+@pytest.mark.parametrize("stage", ["submit", "wait", "collect"])
+def test_an_estimator_that_hangs_is_left_behind_after_a_stop(stage: str) -> None:
+    release, hanging = threading.Event(), threading.Event()
+
+    def hang(index: int) -> None:
+        if index == 2:
+            hanging.set()
+            release.wait(SOON)
+
+    sink = ScriptedSink()
+    pipeline = Pipeline(
+        source=ScriptedSource(100_000),
+        estimator=ScriptedEstimator(capacity=1, **{f"on_{stage}": hang}),
+        sinks=[sink],
+        config=PipelineConfig(stop_timeout_s=0.2),
+    )
+    pipeline.start()
+    assert hanging.wait(SOON)
+    pipeline.stop()
+    with pytest.raises(ModelError, match=r"did not stop within 0\.2 s"):
+        await_end(pipeline)
+    assert (sink.written, sink.closed) == ([0, 1], 1)
+    release.set()
+
+
+def test_the_grace_of_a_slow_sink_begins_when_the_run_is_stopped() -> None:
+    release, writing = threading.Event(), threading.Event()
+
+    def hold(_index: int) -> None:
+        writing.set()
+        release.wait(SOON)
+
+    sink = ScriptedSink(hook=hold)
+    config = PipelineConfig(stop_timeout_s=0.5)
+    pipeline = Pipeline(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink], config=config)
+    pipeline.start()
+    assert writing.wait(SOON)
+    assert not pipeline.wait(0.7)  # longer in its call than the timeout, before anybody asked it to end
+    pipeline.stop()
+    assert not pipeline.wait(0.2)
+    release.set()
+    status = await_end(pipeline)
+    assert status.sinks[0].error is None
+    assert sink.closed == 1
+
+
+def test_a_file_fills_its_batches() -> None:
+    submitted: list[int] = []
+    sizes: list[int] = []
+    estimator = ScriptedEstimator(
+        capacity=8, batch=4, on_submit=submitted.append, on_wait=lambda _i: sizes.append(len(submitted))
+    )
+    source = ScriptedSource(22, hook=sleep(0.003))  # slower than the estimator, which could run ahead with less
+    status = finish(
+        Pipeline(source=source, estimator=estimator, sinks=[ScriptedSink()], config=PipelineConfig(ring_slots=12))
+    )
+    assert status.processed == 22
+    first_of_batch = sizes[::4]
+    assert all(size % 4 == 0 or size == 22 for size in first_of_batch), sizes
+
+
+def test_a_camera_s_next_frame_is_submitted_between_the_network_and_the_rest_of_the_frame_before() -> None:
+    log: list[tuple[str, int]] = []
+
+    def note(what: str, seconds: float) -> Hook:
+        def hook(index: int) -> None:
+            log.append((what, index))
+            time.sleep(seconds)
+
+        return hook
+
+    estimator = ScriptedEstimator(
+        on_submit=note("submit", 0), on_wait=note("wait", 0.03), on_collect=note("collect", 0.003)
+    )
+    sink = ScriptedSink()
+    finish(Pipeline(source=ScriptedSource(60, live=True, hook=sleep(0.005)), estimator=estimator, sinks=[sink]))
+    assert len(sink.written) > 5
+    waits = [i for i, (what, _) in enumerate(log) if what == "wait"][1:-2]
+    for i in waits:
+        (_, old), (after, new), (then, collected) = log[i : i + 3]
+        assert (after, then, collected) == ("submit", "collect", old)
+        assert new > old
+        assert new - old > 2, "the frame that was submitted had waited, although newer ones had come"
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_pictures_are_asked_for_if_a_sink_wants_them(wanted: bool) -> None:
+    estimator, sinks = ScriptedEstimator(), [ScriptedSink(), ScriptedSink()]
+    sinks[1].needs_image = wanted
+    finish(Pipeline(source=ScriptedSource(3), estimator=estimator, sinks=sinks))
+    assert estimator.with_image == {wanted}
+
+
+def test_an_idle_sink_keeps_no_frame() -> None:
+    release, kept = threading.Event(), []
+
+    class Sink(ScriptedSink):
+        def write(self, frame: DepthFrame) -> None:
+            kept.append(weakref.ref(frame.depth))
+
+    def hang(index: int) -> None:
+        if index == 2:
+            release.wait(SOON)
+
+    pipeline = Pipeline(source=ScriptedSource(3, hook=hang), estimator=ScriptedEstimator(), sinks=[Sink()])
+    pipeline.start()
+    deadline = time.monotonic() + SOON
+    while len(kept) < 2 or any(depth() is not None for depth in kept):
+        assert time.monotonic() < deadline, "the memory of a written frame is still held"
+        time.sleep(0.001)
+    release.set()
+    await_end(pipeline)
+
+
+def test_slots_are_those_that_were_asked_for() -> None:
+    sizes: list[int] = []
+
+    class Estimator(ScriptedEstimator):
+        def allocate(self, size: int) -> npt.NDArray[np.uint8]:
+            sizes.append(size)
+            return super().allocate(size)
+
+    status = finish(
+        Pipeline(
+            source=ScriptedSource(50),
+            estimator=Estimator(capacity=3),
+            sinks=[ScriptedSink()],
+            config=PipelineConfig(ring_slots=5),
+        )
+    )
+    assert status.processed == 50
+    assert len(sizes) == 5, "each slot takes its memory from the estimator, once"
 
 
 def test_run_finishes_outputs_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:

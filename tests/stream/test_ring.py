@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.channel import Closed
-from stream.frame import PIXEL_FORMATS, Frame, Geometry
+from stream.frame import PIXEL_FORMATS, Capture, Frame, Geometry
 from stream.ring import Ring, RingLease
 from tests.support.doubles import make_frame
 
@@ -49,9 +48,8 @@ def test_planes_arrive_as_they_were_decoded(name: str, width: int, height: int) 
     # strided, as from a decoder
     padded = [rng.integers(0, 255, (r, c + 9, k)).astype(geometry.format.dtype) for r, c, k in geometry.plane_shapes]
     planes = tuple(p[:, : s[1]] for p, s in zip(padded, geometry.plane_shapes, strict=True))
-    frame = Frame(
-        index=3, pts=9, time_base=Fraction(1, 3), capture_time_ns=5, clock="media", geometry=geometry, planes=planes
-    )
+    capture = Capture(index=3, pts=9, time_base=Fraction(1, 3), time_ns=5, clock="media")
+    frame = Frame(capture=capture, geometry=geometry, planes=planes)
     ring = Ring(slots=2, policy="block")
     ring.put(frame)
     copy = take(ring).frame
@@ -59,7 +57,27 @@ def test_planes_arrive_as_they_were_decoded(name: str, width: int, height: int) 
         np.testing.assert_array_equal(mine, theirs)
         assert mine.flags.c_contiguous
         assert not np.shares_memory(mine, theirs)
-    assert replace(copy, planes=planes) == replace(frame, planes=planes)
+        assert not mine.flags.writeable
+    assert (copy.capture, copy.geometry, copy.color_space) == (frame.capture, frame.geometry, frame.color_space)
+
+
+def test_a_lease_that_is_released_twice_is_released_once() -> None:
+    ring = Ring(slots=2, policy="block")
+    for index in range(2):
+        ring.put(make_frame(index))
+    first, second = take(ring), take(ring)
+    first.release()
+    first.release()
+    ring.put(make_frame(2))
+    assert ring.take(wait=False) is not None
+    full = threading.Thread(target=ring.put, args=(make_frame(3),), daemon=True)
+    full.start()
+    full.join(0.05)
+    assert full.is_alive(), "there is no second free slot: its reader still has it"
+    assert second.frame.planes[0].max() == 1
+    second.release()
+    full.join(5)
+    assert not full.is_alive()
 
 
 def test_memory_is_allocated_once_per_geometry() -> None:
@@ -88,7 +106,7 @@ def test_newest_supersedes_what_nobody_took_and_counts_it() -> None:
     for index in range(5):
         assert ring.put(make_frame(index))
     lease = take(ring)
-    assert lease.frame.index == 4
+    assert lease.frame.capture.index == 4
     assert lease.dropped == 4
     assert ring.take(wait=False) is None
 
@@ -147,7 +165,7 @@ def test_a_frame_that_cannot_be_copied_costs_no_slot() -> None:
             ring.put(broken)
     ring.put(make_frame(1))
     ring.put(make_frame(2))
-    assert take(ring).frame.index == 1
+    assert take(ring).frame.capture.index == 1
     assert ring.produced == ring.taken + ring.dropped + 1
 
 
@@ -167,14 +185,14 @@ def test_any_schedule_keeps_frames_whole_in_order_and_counted(policy: str, slots
             assert ring.put(make_frame(ring.produced)) is not ended
         elif step == "take" and ready:
             held.append(take(ring))
-            taken.append(held[-1].frame.index)
+            taken.append(held[-1].frame.capture.index)
         elif step == "release" and held:
             held.pop(0).release()
         elif step in ("close", "cancel"):
             getattr(ring, step)()
             ended = True
         for lease in held:
-            assert np.all(lease.frame.planes[0] == lease.frame.index % 256)
+            assert np.all(lease.frame.planes[0] == lease.frame.capture.index % 256)
         ready = ring.produced - ring.taken - ring.dropped
         assert 0 <= ready <= (1 if policy == "newest" else slots)
     assert taken == sorted(set(taken))

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
-from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate, Frame, Geometry
+from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry
 from stream.ports import Lease, SourceInfo
 
 Hook = Callable[[int], None]
@@ -29,12 +30,15 @@ def _eight(_index: int) -> int:
 
 def make_frame(index: int, *, width: int = 8, height: int = 6, live: bool = False) -> Frame:
     """A grey frame whose every pixel is ``index % 256``."""
-    return Frame(
+    capture = Capture(
         index=index,
         pts=index,
         time_base=Fraction(1, 30),
-        capture_time_ns=time.monotonic_ns() if live else index * 33_333_333,
+        time_ns=time.monotonic_ns() if live else index * 33_333_333,
         clock="host-monotonic" if live else "media",
+    )
+    return Frame(
+        capture=capture,
         geometry=Geometry("gray", width, height),
         planes=(np.full((height, width, 1), index % 256, np.uint8),),
     )
@@ -47,18 +51,12 @@ def make_depth_frame(index: int = 0, *, width: int = 8, height: int = 6, value: 
 
 def to_depth(frame: Frame, value: float, dropped: int = 0) -> DepthFrame:
     return DepthFrame(
-        index=frame.index,
-        pts=frame.pts,
-        time_base=frame.time_base,
-        capture_time_ns=frame.capture_time_ns,
-        clock=frame.clock,
+        capture=frame.capture,
         depth=np.full((frame.height, frame.width), value, np.float32),
         camera=CameraIntrinsics.from_focal(frame.width, frame.width, frame.height),
         focal=FocalEstimate(smoothed_px=frame.width, raw_px=frame.width * 1.1, log_std=0.01, source="estimated"),
         source_width=frame.width,
         source_height=frame.height,
-        received_ns=frame.received_ns,
-        capture_uncertainty_ns=frame.capture_uncertainty_ns,
         dropped=dropped,
         model="double",
     )
@@ -68,11 +66,17 @@ class ScriptedSource:
     """``count`` grey frames. ``hook`` runs before each; ``width`` picks each frame's width."""
 
     def __init__(
-        self, count: int, *, live: bool = False, hook: Hook = nothing, width: Callable[[int], int] = lambda _: 8
+        self,
+        count: int,
+        *,
+        live: bool = False,
+        hook: Hook = nothing,
+        width: Callable[[int], int] = lambda _: 8,
+        on_close: Callable[[], None] = lambda: None,
     ):
         self.info = SourceInfo(name="scripted", live=live, frame_rate=Fraction(30), frame_count=count)
         self.closed = 0
-        self._count, self._live, self._hook, self._width = count, live, hook, width
+        self._count, self._live, self._hook, self._width, self._on_close = count, live, hook, width, on_close
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(self._count):
@@ -81,6 +85,7 @@ class ScriptedSource:
 
     def close(self) -> None:
         self.closed += 1
+        self._on_close()
 
 
 class ScriptedEstimator:
@@ -90,22 +95,38 @@ class ScriptedEstimator:
     """
 
     def __init__(
-        self, *, capacity: int = 2, on_submit: Hook = nothing, on_collect: Hook = nothing, uniform: bool = True
+        self,
+        *,
+        capacity: int = 2,
+        batch: int = 1,
+        on_submit: Hook = nothing,
+        on_wait: Hook = nothing,
+        on_collect: Hook = nothing,
+        on_close: Callable[[], None] = lambda: None,
+        uniform: bool = True,
     ):
-        self.capacity = capacity
+        self.capacity, self.batch = capacity, batch
         self.closed = 0
+        self.with_image: set[bool] = set()
         self._uniform = uniform
-        self._on_submit, self._on_collect = on_submit, on_collect
+        self._on_submit, self._on_wait, self._on_collect, self._on_close = on_submit, on_wait, on_collect, on_close
         self._leases: deque[Lease] = deque()
 
-    def submit(self, lease: Lease) -> None:
+    def allocate(self, size: int) -> npt.NDArray[np.uint8]:
+        return np.empty(size, np.uint8)
+
+    def submit(self, lease: Lease, *, with_image: bool) -> None:
         assert len(self._leases) < self.capacity
-        self._on_submit(lease.frame.index)
+        self.with_image.add(with_image)
+        self._on_submit(lease.frame.capture.index)
         self._leases.append(lease)
+
+    def wait(self) -> None:
+        self._on_wait(self._leases[0].frame.capture.index)
 
     def collect(self) -> DepthFrame:
         lease = self._leases.popleft()
-        self._on_collect(lease.frame.index)
+        self._on_collect(lease.frame.capture.index)
         plane = lease.frame.planes[0]
         assert not self._uniform or np.ptp(plane) == 0, "half of one frame and half of another"
         depth = to_depth(lease.frame, float(plane.flat[0]), lease.dropped)
@@ -114,6 +135,7 @@ class ScriptedEstimator:
 
     def close(self) -> None:
         self.closed += 1
+        self._on_close()
 
 
 class ScriptedSink:
@@ -128,8 +150,8 @@ class ScriptedSink:
         self._hook, self._on_close = hook, on_close
 
     def write(self, frame: DepthFrame) -> None:
-        self._hook(frame.index)
-        self.written.append(frame.index)
+        self._hook(frame.capture.index)
+        self.written.append(frame.capture.index)
         self.values.append(float(frame.depth[0, 0]))
 
     def close(self) -> None:

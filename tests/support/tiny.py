@@ -10,7 +10,7 @@ import numpy as np
 from model.network import DepthProNetwork, init_random
 from model.network.config import NetworkConfig
 from model.weights import LoadedModel
-from stream.frame import Frame, Geometry
+from stream.frame import Capture, Frame, Geometry
 from stream.ports import Event
 
 TINY = NetworkConfig(
@@ -37,11 +37,9 @@ def random_frame(index: int, *, name: str = "yuv420p", width: int = 96, height: 
     geometry = Geometry(name, width, height)
     top = 1 << geometry.format.bits
     return Frame(
-        index=index,
-        pts=index * 100,
-        time_base=Fraction(1, 3000),
-        capture_time_ns=index * 33_333_333,
-        clock="media",
+        capture=Capture(
+            index=index, pts=index * 100, time_base=Fraction(1, 3000), time_ns=index * 33_333_333, clock="media"
+        ),
         geometry=geometry,
         planes=tuple(rng.integers(0, top, s).astype(geometry.format.dtype) for s in geometry.plane_shapes),
     )

@@ -22,7 +22,7 @@ from model.pixels.metres import metric_depth
 from model.pixels.planes import host_tensor, network_input
 from model.weights import LoadedModel
 from stream.errors import ModelError
-from stream.frame import Frame, Geometry
+from stream.frame import Capture, Frame, Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,9 @@ class Predictor:
             finite = bool(torch.isfinite(C_1SS).all() & torch.isfinite(fov_1).all())
             fov_deg = float(fov_1[0])
         if not finite:
-            raise ModelError(f"the network's output for picture {frame.index} is not finite; try --precision fp32")
+            raise ModelError(
+                f"the network's output for picture {frame.capture.index} is not finite; try --precision fp32"
+            )
         raw_f_px = focal_from_fov(fov_deg, frame.width) if 0.1 < fov_deg < 179.9 else None
         return Prediction(C_1SS[0], raw_f_px, frame.width, frame.height)
 
@@ -97,11 +99,7 @@ def rgb_frame(image: npt.NDArray[np.uint8], *, index: int = 0, time_s: float = 0
     """A picture ``uint8 [H, W, 3]``, RGB, as a source would have handed it over."""
     height, width = image.shape[:2]
     return Frame(
-        index=index,
-        pts=None,
-        time_base=Fraction(1, 1000),
-        capture_time_ns=round(time_s * 1e9),
-        clock="media",
+        capture=Capture(index=index, pts=None, time_base=Fraction(1, 1000), time_ns=round(time_s * 1e9), clock="media"),
         geometry=Geometry("rgb24", width, height),
         planes=(np.require(image, requirements=["C", "W"]),),
     )

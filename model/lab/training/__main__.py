@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from stream import program
 
-if __name__ == "__main__":  # importing torch takes seconds; Ctrl-C in them is no reason for a traceback
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":  # importing torch takes seconds
+    program.quiet_start()
 
 import logging
+import signal
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import Parameter
 from rich.progress import track
 
+from model.engine import prepare_process
 from model.engine.device import choose_device
 from model.lab.training.config import TrainConfig
 from model.lab.training.pool import Pool, PoolConfig, render
 from model.lab.training.trainer import Trainer
-from stream.errors import ConfigError, DepthStreamError, one_line
+from stream.program import DONE, Program
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-app = App(
-    name="python -m model.lab.training",
-    help="Train a Depth Pro network on rendered scenes, or fine-tune one.",
-    help_epilogue="Exit status: 0 done; 1 something failed; 2 wrong command line; 130 Ctrl-C or SIGTERM.",
-    version=lambda: version("depth-pro-stream"),
-    suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative=""),
+command_line = Program(
+    "python -m model.lab.training",
+    summary="Train a Depth Pro network on rendered scenes, or fine-tune one.",
+    epilogue="Exit status: 0 done; 1 something failed; 2 wrong command line; 130 Ctrl-C or SIGTERM.",
+    interrupted="stopped; the same command goes on",
 )
 _log = logging.getLogger("training")
 
 
-@app.command(name="render")
+@command_line.app.command(name="render")
 def render_pool(
     folder: Path,
     /,
@@ -54,6 +49,7 @@ def render_pool(
     processes
         How many render side by side; one per processor core unless given.
     """
+    _log_plainly()
     missing = Pool.create(folder, pool).missing()
     if not missing:
         _log.info("%s has all of its %d pictures", folder, pool.count)
@@ -63,7 +59,7 @@ def render_pool(
     return DONE
 
 
-@app.command
+@command_line.app.command
 def fit(
     folder: Path,
     /,
@@ -86,9 +82,10 @@ def fit(
     device
         auto, cpu, cuda or cuda:1.
     """
-    trainer = Trainer(
-        folder, [Pool.open(path) for path in pool], config, start_from=start_from, device=choose_device(device)
-    )
+    _log_plainly()
+    place = choose_device(device)
+    prepare_process(place)
+    trainer = Trainer(folder, [Pool.open(path) for path in pool], config, start_from=start_from, device=place)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: trainer.stop())
     trained = trainer.run()
@@ -98,24 +95,11 @@ def fit(
     return DONE
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command line; turns every error into one line. Returns the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        return int(app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value") or DONE)
-    except (CycloptsError, ConfigError) as exc:
-        return _complain(exc, USAGE)
-    except DepthStreamError as exc:
-        return _complain(exc, FAILED)
-    except KeyboardInterrupt:
-        return _complain("stopped; the same command goes on", INTERRUPTED)
+def _log_plainly() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
 
-def _complain(error: object, status: int) -> int:
-    print(f"training: {one_line(error)}", file=sys.stderr)
-    return status
-
+main = command_line.main
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main(sys.argv[1:]))
+    command_line.run()

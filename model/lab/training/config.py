@@ -32,16 +32,15 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         stage = type(self).__name__.lower()
-        for option, holds, allowed in (
+        for field, holds, allowed in (
             ("steps", self.steps >= 0, "0 or more"),
             ("batch", self.batch >= 1, "1 or more"),
-            ("learning-rate", 0 < self.learning_rate < math.inf, "above 0"),
-            ("weight-decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("average", 0 <= self.average < 1, "from 0 to below 1"),
         ):
             if not holds:
-                value = getattr(self, option.replace("-", "_"))
-                raise ConfigError(f"--{stage}.{option} must be {allowed}, not {value}")
+                raise ConfigError(f"`{stage}.{field}` must be {allowed}, not {getattr(self, field)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.validate_every < math.inf:
-            raise ConfigError(f"--validate-every takes seconds from 0 on, not {self.validate_every}")
+            raise ConfigError(f"`validate_every` takes seconds from 0 on, not {self.validate_every}")
 
     def stage(self, name: StageName) -> StageConfig:
         """The stage of that name."""

@@ -48,17 +48,17 @@ class PoolConfig:
     samples: int = 2
 
     def __post_init__(self) -> None:
-        for option, value, least in (
+        for field, value, least in (
             ("count", self.count, 1),
             ("size", self.size, 32),
-            ("first-seed", self.first_seed, 0),
+            ("first_seed", self.first_seed, 0),
             ("samples", self.samples, 1),
         ):
             if value < least:
-                raise ConfigError(f"--{option} must be at least {least}, not {value}")
+                raise ConfigError(f"`{field}` must be at least {least}, not {value}")
         if self.first_seed + self.count > len(scenes.TRAIN_SEEDS):
             raise ConfigError(
-                f"--first-seed plus --count must be at most {len(scenes.TRAIN_SEEDS)}: seeds beyond are held out"
+                f"`first_seed` plus `count` must be at most {len(scenes.TRAIN_SEEDS)}: seeds beyond are held out"
             )
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -98,12 +98,12 @@ class Pool:
         """
         if not (folder / "pool.json").is_file():
             raise ConfigError(
-                f"--pool {folder} is no pool of rendered pictures; "
+                f"`pool={folder}` is no pool of rendered pictures; "
                 f"make one with: python -m model.lab.training render {folder}"
             )
         pool = cls._mapped(folder, None, "r")
         if not pool.ready.any():
-            raise ConfigError(f"--pool {folder} has no picture yet; render some first")
+            raise ConfigError(f"`pool={folder}` has no picture yet; render some first")
         return pool
 
     @classmethod
@@ -133,7 +133,7 @@ class Pool:
             if replace(found, count=config.count) != config:
                 raise ConfigError(f"{folder} holds another pool, {found}; choose another folder or delete it")
             if before > config.count:
-                raise ConfigError(f"{folder} has {before} pictures already; --count {before} or more keeps them")
+                raise ConfigError(f"{folder} has {before} pictures already; `count={before}` or more keeps them")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # Pages of a mapped file on a full disk are not written but kill the process.
@@ -141,7 +141,7 @@ class Pool:
             if free < needed:
                 raise ConfigError(
                     f"{folder} needs {needed / 1e9:.1f} GB more and its disk has {free / 1e9:.1f} GB free: "
-                    "make room, or render fewer with --count"
+                    "make room, or render fewer with `count`"
                 )
             if before < config.count:
                 for name, dtype in _ARRAYS.items():
@@ -183,7 +183,7 @@ def render(folder: Path, config: PoolConfig, *, processes: int | None = None) ->
         ModelError: a rendering process died.
     """
     if processes is not None and processes < 1:
-        raise ConfigError(f"--processes takes a number from 1 on, not {processes}")
+        raise ConfigError(f"`processes` takes a number from 1 on, not {processes}")
     missing = Pool.create(folder, config).missing()
     chunks = [missing[start : start + 8] for start in range(0, len(missing), 8)]
     workers = processes or os.cpu_count() or 1
@@ -195,7 +195,7 @@ def render(folder: Path, config: PoolConfig, *, processes: int | None = None) ->
         except BrokenProcessPool as exc:
             raise ModelError(
                 f"a process rendering into {folder} was killed, for want of memory or of room on the disk? The same "
-                "command goes on; --processes takes fewer"
+                "command goes on; `processes` takes fewer"
             ) from exc
 
 

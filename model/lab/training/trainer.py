@@ -19,7 +19,6 @@ from timm.layers import Attention
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from model.engine.host_memory import keep_freed_memory
 from model.engine.precision import choose
 from model.lab.training.batch import Batch, batches, validation
 from model.lab.training.config import STAGES, StageConfig, StageName, TrainConfig
@@ -68,8 +67,6 @@ class Trainer:
         self._device = device or torch.device("cpu")
         self._bfloat16 = choose("auto", self._device) == "bf16"
         self._resumed = self._read_checkpoint()
-        if self._device.type == "cpu":
-            keep_freed_memory()
         torch.manual_seed(config.seed)
         self.network = _start(config, start_from).to(self._device)
         self._stopping = False
@@ -213,7 +210,7 @@ class Trainer:
             raise ConfigError(f"{path} cannot be read: {exc.strerror}") from exc
         except (RuntimeError, EOFError, pickle.UnpicklingError) as exc:  # what torch makes of a damaged file
             raise ConfigError(
-                f"{path} is damaged; delete it, or go on in another folder with --start-from and the last stage's file"
+                f"{path} is damaged; delete it, or go on in another folder with `start_from` and the last stage's file"
             ) from exc
         if differences := _differences(found["config"], self._described):
             raise ConfigError(
@@ -276,15 +273,15 @@ class Trainer:
         draw_curves(history, self._folder / "curves.png")
 
 
-def _differences(found: dict[str, Any], given: dict[str, Any], prefix: str = "--") -> list[str]:
+def _differences(found: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
     """Options that are not as they were, each with both values."""
     told = []
     for key in found | given:
-        option, then, now = prefix + key.replace("_", "-"), found.get(key), given.get(key)
+        field, then, now = prefix + key, found.get(key), given.get(key)
         if isinstance(then, dict) and isinstance(now, dict):
-            told += _differences(then, now, f"{option}.")
+            told += _differences(then, now, f"{field}.")
         elif then != now:
-            told.append(f"{option} {then}, not {now}")
+            told.append(f"`{field}={then}`, not {now}")
     return told
 
 

@@ -1,0 +1,82 @@
+"""What can be chosen about the network's stage; the one place its defaults live. Importing it does not import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stream.errors import ConfigError
+
+Launch = Literal["eager", "graph", "compile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Where and how the network runs.
+
+    Raises:
+        ConfigError: a value is out of range, or two do not go together.
+    """
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = "auto"
+    """Number type of the network. auto: bf16 where the hardware computes it, else fp32. fp8: approximate."""
+
+    launch: Literal["auto", "eager", "graph", "compile"] = "auto"
+    """How a GPU is told what to do. eager: step by step; graph: as one CUDA graph; compile: compiled by torch first;
+    auto: graph."""
+
+    deterministic: bool = False
+    """The same picture has the same depth on a GPU too, bit for bit, at some cost. With fp32 it always has."""
+
+    batch: int = 1
+    """Frames that go through the network together, 64 at most. For files: frames wait for each other."""
+
+    low_memory: bool = False
+    """Work through the picture a few tiles at a time: the same depth, slower, in less memory."""
+
+    reuse_tiles: float | None = None
+    """Do not compute a tile again that differs by at most so many grey levels of 255. 0: identical tiles, exact. Above
+    0: approximate, for cameras that stand still; noise needs 2 or 3. Not with batch or launch."""
+
+    input_size: int | None = None
+    """Side of the network's input in pixels, a multiple of 512. Approximate: depth-pro was trained at 1536, nano at
+    512."""
+
+    def __post_init__(self) -> None:
+        _check_count("batch", self.batch, 64)
+        if self.reuse_tiles is None:
+            return
+        if not 0 <= self.reuse_tiles < 255:
+            raise ConfigError(f"`reuse_tiles` takes grey levels from 0 to below 255, not {self.reuse_tiles}")
+        if self.batch > 1 or self.launch not in ("auto", "eager"):
+            raise ConfigError("`reuse_tiles` looks at one frame after the other; leave out `batch` and `launch`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimatorConfig:
+    """How frames go through the engine, and what comes out.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    output_size: str = "source"
+    """Size of the depth: source, network or WxH."""
+
+    in_flight: int = 2
+    """Frames on a GPU at once. 2 hides transfers and the focal filter; 1 is slower, with a little less latency."""
+
+    fov_every: int = 1
+    """Once the focal length is steady (1 %), estimate it in every so many frames only."""
+
+    def __post_init__(self) -> None:
+        _check_count("in_flight", self.in_flight, 64)
+        _check_count("fov_every", self.fov_every, 1000)
+
+
+def _check_count(field: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise ConfigError(f"`{field}` must be from 1 to {most}, not {value}")

@@ -1,0 +1,107 @@
+"""What every command line of this project does alike: errors in one line, exit statuses, Ctrl-C, the way out.
+
+The library names a field as Python does, in backquotes: ```batch` must be from 1 to 64``. A person at a command line is
+told the option: ``--batch must be from 1 to 64``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+
+from stream.errors import ConfigError, DepthStreamError, one_line
+
+DONE, FAILED, USAGE, SINK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+_FIELD = re.compile(r"`([a-z_][a-z0-9_.]*)(?:=([^`]*))?`")
+_log = logging.getLogger(__name__)
+
+
+def quiet_start() -> None:
+    """Let Ctrl-C end the program without a traceback while its modules are still being imported."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+
+
+class Program:
+    """A command line.
+
+    Args:
+        name: how it is started, such as ``run_stream.py`` or ``python -m sinks.zeromq.keygen``.
+        summary: what it does, in a sentence.
+        epilogue: examples and exit statuses, at the end of the help.
+        interrupted: what is said after Ctrl-C.
+
+    Attributes:
+        app: the application of cyclopts, for commands to be added to.
+    """
+
+    def __init__(self, name: str, *, summary: str, epilogue: str, interrupted: str = "stopped") -> None:
+        self._speaker = name.rpartition(" ")[2].rpartition(".")[2] if " " in name else name
+        self._interrupted = interrupted
+        self.app = App(
+            name=name,
+            help=summary,
+            help_epilogue=epilogue,
+            version=lambda: version("depth-pro-stream"),
+            suppress_keyboard_interrupt=False,
+            default_parameter=Parameter(negative=""),
+        )
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Run a command line; every error becomes one line on standard error. Returns the exit status."""
+        try:
+            status = self.app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        except (CycloptsError, ConfigError) as exc:
+            return self.complain(exc, USAGE)
+        except DepthStreamError as exc:
+            return self.complain(exc, FAILED)
+        except KeyboardInterrupt:
+            return self.complain(self._interrupted, INTERRUPTED)
+        except Exception as exc:  # noqa: BLE001 (the last line of defence: a person wants a sentence, not a traceback)
+            return self.complain(f"unexpected {type(exc).__name__}: {exc}; --verbose shows where", FAILED)
+        return int(status or DONE)
+
+    def complain(self, error: object, status: int) -> int:
+        """Say what is wrong, on one line, with options as they are typed. Returns ``status``."""
+        _log.debug("where it failed:", exc_info=True)
+        print(f"{self._speaker}: {with_options(one_line(error))}", file=sys.stderr)
+        return status
+
+    def run(self) -> NoReturn:
+        """Run this process's command line, then end the process."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        status = self.main(sys.argv[1:])
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), 1
+            )  # or Python would complain about the closed pipe on its way out
+        if threading.active_count() > 1:
+            # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
+            sys.stderr.flush()
+            os._exit(status)
+        sys.exit(status)
+
+
+def with_options(text: str) -> str:
+    """``text`` with every field in backquotes as it is typed.
+
+    ```ring_slots``` becomes ``--ring-slots``, ```overwrite=True``` becomes ``--overwrite``, and ```fov=70``` becomes
+    ``--fov 70``.
+    """
+    return _FIELD.sub(_typed, text)
+
+
+def _typed(field: re.Match[str]) -> str:
+    option, value = "--" + field[1].replace("_", "-"), field[2]
+    return option if value in (None, "True") else f"{option} {value}"

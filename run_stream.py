@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stream import program
+from stream.command_line import DONE, SINK_FAILED, CommandLine, quiet_start
 
 if __name__ == "__main__":
-    program.quiet_start()
+    quiet_start()
 
 import glob
 import logging
@@ -26,7 +26,6 @@ from stream.display import Display, log_to, summary
 from stream.errors import ConfigError
 from stream.pipeline import Pipeline, PipelineConfig
 from stream.ports import Estimator, SourceInfo
-from stream.program import DONE, SINK_FAILED, Program
 from stream.sources import SourceConfig, open_source
 from stream.sources.address import local_path
 
@@ -47,7 +46,7 @@ Exit status: 0 finished, also after Ctrl-C; 1 the run failed; 2 wrong command li
 130 a second Ctrl-C stopped it at once. https://arxiv.org/abs/2410.02073 describes the network.
 """
 
-command_line = Program(
+command_line = CommandLine(
     "run_stream.py",
     summary="Sharp metric depth from any video or camera.",
     epilogue=_EPILOGUE,

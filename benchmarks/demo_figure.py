@@ -1,6 +1,6 @@
 """Draws docs/figures/demo.jpg, the README's picture of what comes out: a frame of the demo beside nano's depth.
 
-    python benchmarks/demo_figure.py
+python benchmarks/demo_figure.py
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ which speed does not depend on:
 
 - *transformers*: ``DepthProForDepthEstimation``, eager or through ``torch.compile``;
 - *as trained*: ``DepthProNetwork``, plain PyTorch;
-- *ours*: ``InferenceNetwork``, launched as ``--fast`` off, graph or compile says (the last two on a GPU); in
+- *ours*: ``InferenceNetwork``, launched as ``--launch`` eager, graph or compile says (the last two on a GPU); in
   batches, in less memory; and in fp8 and at a smaller input, both approximate.
 
 Contenders come one after the other, because not all find room at once. In each round, *transformers, eager* of the

@@ -16,14 +16,15 @@ from transformers import DepthProForDepthEstimation
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the oracle lives among the tests
 
-from model.engine.graphs import Fast, accelerate, choose_fast
+from model.config import Launch
+from model.engine.graphs import accelerate, choose_launch
 from model.engine.precision import DTYPES, Precision, choose
 from model.network import DepthProNetwork, InferenceNetwork
 from model.weights import LoadedModel, state_dicts
 from model.weights.resample import at_input_size
 from tests.support.transformers_oracle import oracle_config
 
-_BACKENDS = {"off": "eager", "compile": "compiled"}
+_BACKENDS = {"compile": "compiled"}
 
 Outputs = tuple[Tensor, Tensor | None]
 Run = Callable[[Tensor], Outputs]
@@ -35,7 +36,7 @@ class Contender:
 
     network: Literal["transformers", "as trained", "ours"]
     precision: Precision
-    fast: Fast = "off"
+    launch: Launch = "eager"
     batch: int = 1
     low_memory: bool = False
     input_size: int | None = None
@@ -43,7 +44,7 @@ class Contender:
     @property
     def name(self) -> str:
         """Unique, for people and ``--only``."""
-        how = {"transformers": _BACKENDS.get(self.fast, self.fast), "as trained": "", "ours": self.fast}
+        how = {"transformers": _BACKENDS.get(self.launch, self.launch), "as trained": "", "ours": self.launch}
         parts = [self.network, how[self.network]]
         parts += [f"batch {self.batch}"] * (self.batch > 1) + ["low memory"] * self.low_memory
         parts += [f"input {self.input_size}"] * (self.input_size is not None)
@@ -68,19 +69,20 @@ def contenders(device: torch.device, *, input_size: int | None) -> list[Contende
     gpu = device.type == "cuda"
     default = choose("auto", device)
     halves: tuple[Precision, ...] = ("fp16", "bf16") if gpu else ("bf16",) if default == "bf16" else ()
-    ways: tuple[Fast, ...] = ("off", "graph", "compile") if gpu else ("off",)
+    ways: tuple[Launch, ...] = ("eager", "graph", "compile") if gpu else ("eager",)
     found = []
     for precision in halves if gpu else ("fp32", *halves):
-        found += [Contender(network="transformers", precision=precision, fast=fast) for fast in ("off", "compile")]
+        backends: tuple[Launch, ...] = ("eager", "compile")
+        found += [Contender(network="transformers", precision=precision, launch=backend) for backend in backends]
         found.append(Contender(network="as trained", precision=precision))
-        found += [Contender(network="ours", precision=precision, fast=fast) for fast in ways]
-    fast = choose_fast("auto", device)
-    found.append(Contender(network="ours", precision=default, fast=fast, batch=4))
-    found.append(Contender(network="ours", precision=default, fast=fast, low_memory=True))
+        found += [Contender(network="ours", precision=precision, launch=launch) for launch in ways]
+    launch = choose_launch("auto", device)
+    found.append(Contender(network="ours", precision=default, launch=launch, batch=4))
+    found.append(Contender(network="ours", precision=default, launch=launch, low_memory=True))
     if input_size is not None:
-        found.append(Contender(network="ours", precision=default, fast=fast, input_size=input_size))
+        found.append(Contender(network="ours", precision=default, launch=launch, input_size=input_size))
     if gpu:
-        found.append(Contender(network="ours", precision="fp8", fast="compile"))
+        found.append(Contender(network="ours", precision="fp8", launch="compile"))
     return found
 
 
@@ -92,7 +94,7 @@ def place(contender: Contender, model: LoadedModel, device: torch.device) -> nn.
     """
     choose(contender.precision, device)
     if contender.network == "ours":
-        choose_fast(contender.fast, device)
+        choose_launch(contender.launch, device)
     dtype = DTYPES[contender.precision]
     if contender.network == "ours":
         if contender.input_size is not None:
@@ -132,14 +134,14 @@ def _to_transformers(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict
 
 
 def quicken(contender: Contender, network: nn.Module, x: Tensor) -> Run:
-    """The contender as it is run, launched the way its ``fast`` says.
+    """The contender as it is run, launched the way its ``launch`` says.
 
     Raises:
         RuntimeError: that does not work here; it says why.
     """
     torch._dynamo.reset()  # it would take another network of the same class for one that keeps changing, and give up
     if contender.network != "ours":
-        compiled: Any = torch.compile(network, dynamic=False) if contender.fast == "compile" else network
+        compiled: Any = torch.compile(network, dynamic=False) if contender.launch == "compile" else network
         if contender.network == "as trained":
             return compiled  # type: ignore[no-any-return]
 
@@ -149,12 +151,12 @@ def quicken(contender: Contender, network: nn.Module, x: Tensor) -> Run:
 
         return theirs
     with failing_on_warnings():
-        return accelerate(network, contender.fast, x)
+        return accelerate(network, contender.launch, x)
 
 
 @contextmanager
 def failing_on_warnings() -> Iterator[None]:
-    """The estimator goes on with something else where what was asked for does not work; a benchmark must not.
+    """An engine goes on with something else where what was asked for does not work; a benchmark must not.
 
     Raises:
         RuntimeError: at the end, with the first warning of the project's ``model`` package.

@@ -15,16 +15,18 @@ import torch
 from benchmarks.engine_contenders import failing_on_warnings
 from benchmarks.engine_device import allocated, free, reason
 from benchmarks.pipeline import estimator_rate
+from model.config import EngineConfig
+from model.engine import Engine
 from model.engine.precision import Precision
-from model.estimator import DepthProEstimator, EstimatorConfig
+from model.estimator import DepthProEstimator
 from model.weights import LoadedModel
 from sinks.null import NullSink
-from stream.frame import DepthFrame, Frame, Geometry
+from stream.frame import Capture, Frame, Geometry
 from stream.pipeline import Pipeline
-from stream.ports import Lease, SourceInfo
+from stream.ports import SourceInfo
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
-MODES: dict[str, dict[str, Any]] = {"fast off": {"fast": "off"}, "default": {}, "batch 4": {"batch": 4}}
+MODES: dict[str, dict[str, Any]] = {"eager": {"launch": "eager"}, "default": {}, "batch 4": {"batch": 4}}
 TRACED = 6  # frames
 
 
@@ -72,23 +74,6 @@ class InMemory:
         """Nothing to release."""
 
 
-class KeptOpen:
-    """An estimator that outlives its pipeline: building it is not what is measured."""
-
-    def __init__(self, estimator: DepthProEstimator) -> None:
-        self._estimator = estimator
-        self.capacity = estimator.capacity
-
-    def submit(self, lease: Lease) -> None:
-        self._estimator.submit(lease)
-
-    def collect(self) -> DepthFrame:
-        return self._estimator.collect()
-
-    def close(self) -> None:
-        """Another round follows."""
-
-
 def decoded_frames(width: int, height: int, count: int = 8) -> list[Frame]:
     """A pattern that moves to the left, yuv420p; no cut between any two."""
     geometry = Geometry("yuv420p", width, height)
@@ -101,11 +86,9 @@ def decoded_frames(width: int, height: int, count: int = 8) -> list[Frame]:
             planes.append(wave.astype(np.uint8)[..., None])
         frames.append(
             Frame(
-                index=index,
-                pts=index,
-                time_base=Fraction(1, 30),
-                capture_time_ns=index * 33_333_333,
-                clock="media",
+                capture=Capture(
+                    index=index, pts=index, time_base=Fraction(1, 30), time_ns=index * 33_333_333, clock="media"
+                ),
                 geometry=geometry,
                 planes=tuple(planes),
             )
@@ -113,9 +96,12 @@ def decoded_frames(width: int, height: int, count: int = 8) -> list[Frame]:
     return frames
 
 
-def make_estimator(stage: Stage, model: LoadedModel, device: torch.device) -> DepthProEstimator:
+def make_engine(stage: Stage, model: LoadedModel, device: torch.device) -> Engine:
+    """Ready to run: what an estimator asks of it later has been done."""
     with failing_on_warnings():
-        return DepthProEstimator(model=model, config=EstimatorConfig(device=str(device), **MODES[stage.mode]))
+        engine = Engine(model, EngineConfig(device=str(device), **MODES[stage.mode]))
+        engine.prepare(with_fov=(True,))
+    return engine
 
 
 def measure_stage(stage: Stage, model: LoadedModel, device: torch.device, *, frames: int, rounds: int) -> StageRow:
@@ -136,16 +122,14 @@ def _measure_stage(
     before = allocated(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    estimator = make_estimator(stage, model, device)
-    row.precision = estimator.precision
+    engine = make_engine(stage, model, device)
+    row.precision = engine.precision
+    estimator = DepthProEstimator(engine=engine)
     estimator_rate(estimator, decoded, 2 * estimator.capacity)  # not counted: memory is taken at the first frames
     for _ in range(rounds):
         row.estimator_per_s.append(estimator_rate(estimator, decoded, frames))
         pipeline = Pipeline(
-            source=InMemory(decoded, frames),
-            estimator=KeptOpen(estimator),
-            sinks=[NullSink()],
-            pinned=device.type == "cuda",
+            source=InMemory(decoded, frames), estimator=DepthProEstimator(engine=engine), sinks=[NullSink()]
         )
         row.pipeline_per_s.append(pipeline.run().fps)
     if device.type == "cuda":
@@ -155,7 +139,7 @@ def _measure_stage(
 
 def trace(model: LoadedModel, device: torch.device, path: Path) -> None:
     """Write what CPU and device do during some frames of the estimator, as it runs by default, as a Chrome trace."""
-    estimator = make_estimator(Stage(size="720p", mode="default"), model, device)
+    estimator = DepthProEstimator(engine=make_engine(Stage(size="720p", mode="default"), model, device))
     decoded = decoded_frames(*SIZES["720p"])
     estimator_rate(estimator, decoded, 2 * estimator.capacity)
     activities = [torch.profiler.ProfilerActivity.CPU]

@@ -22,7 +22,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import cycle, islice
@@ -34,7 +34,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from model.estimator import DepthProEstimator, EstimatorConfig
+from model.config import EngineConfig
+from model.engine import Engine, prepare_process
+from model.engine.device import choose_device
+from model.estimator import DepthProEstimator
 from model.lab.demo import DemoSource
 from model.weights import load, untrained
 from sinks import open_sink
@@ -89,23 +92,22 @@ class Looped:
         self._source.close()
 
 
-def network_rate(estimator: DepthProEstimator, size: int, frames: int) -> float:
+def network_rate(engine: Engine, frames: int) -> float:
     """Frames per second of the network alone."""
-    network = estimator._engine._network(estimator.precision)
-    x = (torch.rand(1, 3, size, size) * 2 - 1).to(estimator.device)
+    x = (torch.rand(1, 3, engine.input_size, engine.input_size) * 2 - 1).to(engine.device)
     with torch.inference_mode():
-        network(x)
-        wait(estimator)
+        engine.run(x, engine.precision, with_fov=True)
+        wait(engine.device)
         start = time.perf_counter()
         for _ in range(frames):
-            network(x)
-        wait(estimator)
+            engine.run(x, engine.precision, with_fov=True)
+        wait(engine.device)
     return frames / (time.perf_counter() - start)
 
 
 def estimator_rate(estimator: DepthProEstimator, decoded: list[Frame], frames: int) -> float:
     """Frames per second of the inference stage, fed with frames that are already decoded."""
-    ring = Ring(slots=len(decoded) + 1, policy="block", pinned=estimator.device.type == "cuda")
+    ring = Ring(slots=len(decoded) + 1, policy="block", allocate=estimator.allocate)
     start, in_flight = time.perf_counter(), 0
     for frame in islice(cycle(decoded), frames):
         ring.put(frame)
@@ -114,24 +116,23 @@ def estimator_rate(estimator: DepthProEstimator, decoded: list[Frame], frames: i
         if in_flight == estimator.capacity:
             estimator.collect()
             in_flight -= 1
-        estimator.submit(lease)
+        estimator.submit(lease, with_image=False)
         in_flight += 1
     for _ in range(in_flight):
         estimator.collect()
     return frames / (time.perf_counter() - start)
 
 
-def pipeline_rate(make: Callable[[], DepthProEstimator], uri: str, frames: int, folder: Path) -> float:
+def pipeline_rate(engine: Engine, uri: str, frames: int, folder: Path) -> float:
     """Frames per second of a whole run into a video, start and end included except for loading the network."""
-    estimator = make()
+    estimator = DepthProEstimator(engine=engine)
     sink = open_sink(str(folder / "depth.mp4"), overwrite=True)
-    pinned = estimator.device.type == "cuda"
-    return Pipeline(source=Looped(uri, frames), estimator=estimator, sinks=[sink], pinned=pinned).run().fps
+    return Pipeline(source=Looped(uri, frames), estimator=estimator, sinks=[sink]).run().fps
 
 
-def wait(estimator: DepthProEstimator) -> None:
-    if estimator.device.type == "cuda":
-        torch.cuda.synchronize(estimator.device)
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def device_name(device: torch.device) -> str:
@@ -157,27 +158,24 @@ def main(
     """
     console = Console()
     loaded = untrained(model) if random_weights else load(model)
-    config = EstimatorConfig(device=device, precision=precision)  # type: ignore[arg-type]
-
-    def make() -> DepthProEstimator:
-        return DepthProEstimator(model=loaded, config=config)
-
-    estimator = make()
+    prepare_process(choose_device(device))
+    engine = Engine(loaded, EngineConfig(device=device, precision=precision))  # type: ignore[arg-type]
+    estimator = DepthProEstimator(engine=engine)
     with closing(Looped(source, 8)) as clip:
         decoded = [replace(frame, planes=tuple(p.copy() for p in frame.planes)) for frame in clip]
 
     rates: dict[str, list[float]] = {"network": [], "estimator": [], "pipeline": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
-            rates["network"].append(network_rate(estimator, loaded.config.input_size, frames))
+            rates["network"].append(network_rate(engine, frames))
             rates["estimator"].append(estimator_rate(estimator, decoded, frames))
-            rates["pipeline"].append(pipeline_rate(make, source, frames, Path(folder)))
+            rates["pipeline"].append(pipeline_rate(engine, source, frames, Path(folder)))
             latest = ", ".join(f"{stage} {values[-1]:.1f}/s" for stage, values in rates.items())
             console.print(f"round {number + 1} of {rounds}: {latest}")
 
-    name = device_name(estimator.device)
+    name = device_name(engine.device)
     size = f"{decoded[0].width}x{decoded[0].height}"
-    what = f"{model}, {estimator.precision}, {size} on {name}"
+    what = f"{model}, {engine.precision}, {size} on {name}"
     table = Table(title=f"{what}: median of {rounds} rounds, {frames} frames each")
     for heading in ("stage", "frames/s", "lowest - highest", "share of the bare network"):
         table.add_column(heading)
@@ -188,7 +186,7 @@ def main(
         table.add_row(stage, f"{statistics.median(values):.2f}", spread, f"{ratios[stage]:.3f}")
     console.print(table)
     if json_to is not None:
-        result = {"device": name, "model": model, "precision": estimator.precision, "frame": size, "rates": rates}
+        result = {"device": name, "model": model, "precision": engine.precision, "frame": size, "rates": rates}
         json_to.write_text(json.dumps({**result, "ratios": ratios}, indent=2) + "\n")
 
 

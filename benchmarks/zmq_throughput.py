@@ -62,9 +62,9 @@ from rich.table import Table
 
 from model.engine.host_memory import keep_freed_memory
 from sinks.millimetres import to_millimetres
-from sinks.zeromq.depth_subscriber import DepthSubscriber
+from sinks.zeromq.depth_subscriber import DepthSubscriber, keep_receive_memory
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
-from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate
+from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate
 
 try:
     import imagezmq
@@ -188,6 +188,7 @@ class ImageZmq:
 
 
 def take_ours(endpoint: str, _encoding: Encoding, _shape: tuple[int, int]) -> Iterator[Pixels]:
+    keep_receive_memory()  # as docs/protocol.md advises
     with DepthSubscriber(endpoint, hwm=HWM, timeout=60) as depths:
         for frame in depths:
             yield frame.values
@@ -347,11 +348,7 @@ def make_frames(size: Size) -> list[DepthFrame]:
     width, height = SIZES[size]
     rng = np.random.default_rng(0)
     first = DepthFrame(
-        index=0,
-        pts=0,
-        time_base=Fraction(1, RATE),
-        capture_time_ns=0,
-        clock="media",
+        capture=Capture(index=0, pts=0, time_base=Fraction(1, RATE), time_ns=0, clock="media"),
         depth=np.zeros((height, width), np.float32),
         camera=CameraIntrinsics.from_focal(width, width, height),
         focal=FocalEstimate(smoothed_px=width, raw_px=width, log_std=0.01, source="estimated"),
@@ -362,7 +359,7 @@ def make_frames(size: Size) -> list[DepthFrame]:
     for index in range(4):
         depth = rng.uniform(0.3, 60, (height, width)).astype(np.float32)
         depth[:16], depth[16:32] = np.nan, np.inf
-        frames.append(replace(first, index=index, pts=index, depth=depth))
+        frames.append(replace(first, capture=replace(first.capture, index=index, pts=index), depth=depth))
     return frames
 
 

@@ -5,7 +5,7 @@
     source /opt/ros/jazzy/setup.bash
     python3 ros2_bridge.py --ros-args -p url:=tcp://192.168.1.7:5555 -p camera:=front
 
-Needs ROS 2 with Python 3.10 or newer, pyzmq and numpy, and of this project zeromq_client.py alone: a copy of it beside
+Needs ROS 2 with Python 3.10 or newer, pyzmq and numpy, and of this project depth_subscriber.py alone: a copy of it beside
 this file will do. Parameters are those in ``PARAMETERS``; ``ros2 param describe`` explains them on the running node.
 
 ===================================  ===================================================================================
@@ -38,12 +38,12 @@ import numpy.typing as npt
 import zmq
 
 try:
-    from sinks.zeromq.depth_subscriber import DepthMessage, DepthSubscriber, DepthTimeout, Keys
+    from sinks.zeromq.depth_subscriber import DepthMessage, DepthSubscriber, DepthTimeout, Keys, keep_receive_memory
 except ModuleNotFoundError:  # a robot, where a copy of it lies beside this file
     try:
-        from zeromq_client import DepthMessage, DepthSubscriber, DepthTimeout, Keys
+        from depth_subscriber import DepthMessage, DepthSubscriber, DepthTimeout, Keys, keep_receive_memory
     except ModuleNotFoundError as exc:
-        sys.exit(f"{exc}; the bridge needs zeromq_client.py: put a copy of sinks/zeromq/depth_subscriber.py beside it")
+        sys.exit(f"{exc}; the bridge needs depth_subscriber.py: put a copy of sinks/zeromq/depth_subscriber.py beside it")
 
 PARAMETERS: dict[str, tuple[str | bool, str]] = {
     "url": ("tcp://127.0.0.1:5555", "where depth is published: tcp://host:port or ipc:///path"),
@@ -210,6 +210,7 @@ def main() -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    keep_receive_memory()
     node = rclpy.create_node("depth_bridge")
     try:
         with _subscriber(node) as depths:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sinks.metadata import describe, to_json, untrained_notice
+from sinks.frame_json import describe, to_json, untrained_notice
 from stream.errors import SinkError
 from stream.frame import DepthFrame
 
@@ -53,8 +53,8 @@ class Millimetres:
         """
         if (frame.height, frame.width) != (self.height, self.width):
             raise SinkError(
-                f"frame {frame.capture.index} is {frame.width}x{frame.height} and the ffv1 video {self.width}x{self.height}: "
-                f"lossless depth is not resized; give --output-size {self.width}x{self.height}, "
-                "or write a viewable video"
+                f"frame {frame.capture.index} is {frame.width}x{frame.height} and the ffv1 video "
+                f"{self.width}x{self.height}: lossless depth is not resized; give "
+                f"`output_size={self.width}x{self.height}`, or write a viewable video"
             )
         return to_millimetres(frame.depth)

@@ -11,7 +11,7 @@
 
 Each message says what was given, what is allowed and what to do, on one line. A field is named as in Python and stands
 in backquotes, with a value where one is meant: ```batch```, ```launch=graph```. Command lines show it as their option
-(:mod:`stream.program`).
+(:mod:`stream.command_line`).
 
 Errors of third-party libraries become one of these at the boundary of the module that calls the library, ``from exc``.
 """

@@ -24,12 +24,12 @@ from dataclasses import dataclass
 
 from stream.channel import Policy
 from stream.errors import ConfigError, ModelError, SinkError
-from stream.feed import Feed
 from stream.frame import DepthFrame
-from stream.inference import Inference
+from stream.inference_loop import InferenceLoop
 from stream.ports import Estimator, Sink, Source
 from stream.producer import produce
 from stream.ring import Ring
+from stream.sink_feed import SinkFeed
 from stream.stats import Stats, Status
 from stream.worker import ForeignCall, Workers
 
@@ -92,11 +92,11 @@ class Pipeline:
         self._estimator = estimator
         self._ring = Ring(slots=self._config.ring_slots, policy=policy, allocate=estimator.allocate)
         self._feeds = {  # by the name of their thread
-            f"sink {number} {sink.name}": Feed(sink, capacity=self._config.sink_queue, policy=policy)
+            f"sink {number} {sink.name}": SinkFeed(sink, capacity=self._config.sink_queue, policy=policy)
             for number, sink in enumerate(sinks, 1)
         }
         self._reading, self._inferring = ForeignCall(), ForeignCall()
-        self._inference = Inference(
+        self._inference = InferenceLoop(
             self._ring,
             estimator,
             offer=self._offer,

@@ -8,7 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from model.estimator import DepthProEstimator, EstimatorConfig
+from model.config import EngineConfig, EstimatorConfig
+from model.engine import Engine
+from model.estimator import DepthProEstimator
 from model.weights import LoadedModel, load
 from sinks import open_sink
 from stream.frame import DepthFrame
@@ -28,9 +30,9 @@ class Scale:
         self._marks = {early - 1, late - 1}
 
     def write(self, frame: DepthFrame) -> None:
-        if frame.index in self._marks:
+        if frame.capture.index in self._marks:
             gc.collect()
-            self.resident[frame.index] = psutil.Process().memory_info().rss
+            self.resident[frame.capture.index] = psutil.Process().memory_info().rss
 
     def close(self) -> None:
         pass
@@ -43,7 +45,7 @@ def growth(model: LoadedModel, folder: Path, *, early: int, late: int) -> float:
     Pipeline(
         source=ScriptedSource(late, width=lambda _i: 320),
         estimator=DepthProEstimator(
-            model=model, config=EstimatorConfig(device="cpu", output_size="320x240"), with_image=True
+            engine=Engine(model, EngineConfig(device="cpu")), config=EstimatorConfig(output_size="320x240")
         ),
         sinks=[*(open_sink(str(uri)) for uri in uris), scale],
     ).run()

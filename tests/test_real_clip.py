@@ -20,8 +20,8 @@ def test_every_frame_of_a_file_comes_out_once_with_its_pts(street_walk: Path) ->
     estimator = ScriptedEstimator(uniform=False)
     status = Pipeline(source=open_source(str(street_walk)), estimator=estimator, sinks=[sink]).run()
     assert len(sink.frames) == 195
-    assert [f.index for f in sink.frames] == list(range(195))
-    assert [(f.pts, f.time_base) for f in sink.frames] == expected
+    assert [f.capture.index for f in sink.frames] == list(range(195))
+    assert [(f.capture.pts, f.capture.time_base) for f in sink.frames] == expected
     assert (status.produced, status.processed, status.dropped) == (195, 195, 0)
 
 
@@ -31,7 +31,7 @@ def test_newest_with_a_slow_estimator_skips_forward_and_counts(street_walk: Path
     source = open_source(str(street_walk))
     config = PipelineConfig(policy="newest")
     status = Pipeline(source=source, estimator=estimator, sinks=[sink], config=config).run()
-    indices = [f.index for f in sink.frames]
+    indices = [f.capture.index for f in sink.frames]
     assert indices == sorted(set(indices))
     assert indices[-1] == 194
     assert status.dropped > 0

@@ -11,6 +11,7 @@ from stream.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16", "fp8"]
 
+# The last layers of both heads stay in float32 (model/network/inference/heads.py).
 # fp8: the products in the transformers' blocks, everything else in bf16.
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,

@@ -28,13 +28,13 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     except OSError as exc:
         raise SinkError(f"cannot write {path}: {exc.strerror}") from exc
     if dangles and (in_circles or not overwrite):
-        where = "itself; remove it" if in_circles else f"{path}, which does not exist; pass --overwrite to create that"
+        where = "itself; remove it" if in_circles else f"{path}, which does not exist; use `overwrite=True` to create that"
         raise SinkError(f"cannot write {link}: it is a symbolic link to {where}, or choose another name")
     if is_dir:
         raise SinkError(f"cannot write {path}: it is a folder; name a file in it")
     if not has_folder:
         raise SinkError(f"cannot write {path}: there is no folder {path.parent}; create it first")
     if exists and not overwrite:
-        raise SinkError(f"{path} exists; choose another name or pass --overwrite")
+        raise SinkError(f"{path} exists; choose another name or use `overwrite=True`")
     if not os.access(path if exists else path.parent, os.W_OK):
         raise SinkError(f"cannot write {path}: no permission; choose a folder you may write to")

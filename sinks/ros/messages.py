@@ -66,8 +66,8 @@ class RosTime:
             ns += self._unix_minus_monotonic_ns
         if not 0 <= ns < _END_OF_TIME_NS:
             raise SinkError(
-                f"frame {frame.capture.index} was taken at {ns * 1e-9:.3f} s ({frame.capture.clock}): ROS time goes from 0 to "
-                f"{_END_OF_TIME_NS // 10**9} s; check the clock of the camera"
+                f"frame {frame.capture.index} was taken at {ns * 1e-9:.3f} s ({frame.capture.clock}): ROS time goes "
+                f"from 0 to {_END_OF_TIME_NS // 10**9} s; check the clock of the camera"
             )
         return ns
 

@@ -32,9 +32,9 @@ from typing import Literal
 
 import cv2
 
-from sinks.files.base import FileSink
-from sinks.metadata import describe, to_json, untrained_notice
-from sinks.options import JPEG_QUALITY, check_frame_id, check_quality
+from sinks.files.file_sink import FileSink
+from sinks.frame_json import describe, to_json, untrained_notice
+from sinks.option_checks import JPEG_QUALITY, check_frame_id, check_quality
 from sinks.ros.bag import Bag, Compression
 from sinks.ros.messages import (
     DepthEncoding,

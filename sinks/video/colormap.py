@@ -14,6 +14,11 @@ from stream.errors import ConfigError
 Scale = Literal["log", "inverse", "linear"]
 ColormapName = Literal["turbo", "inferno", "magma", "plasma", "viridis", "cividis", "jet", "bone"]
 
+MIN_M, MAX_M = 0.5, 50.0
+SCALE: Scale = "log"
+COLORMAP: ColormapName = "turbo"
+"""The defaults, of the video sink too."""
+
 NO_ESTIMATE_RGB = (128, 128, 128)
 
 
@@ -30,7 +35,7 @@ class DepthColormap:
     """
 
     def __init__(
-        self, *, min_m: float = 0.5, max_m: float = 50.0, scale: Scale = "log", name: ColormapName = "turbo"
+        self, *, min_m: float = MIN_M, max_m: float = MAX_M, scale: Scale = SCALE, name: ColormapName = COLORMAP
     ) -> None:
         if not (math.isfinite(min_m) and math.isfinite(max_m) and 0 < min_m < max_m):
             raise ConfigError(f"the depth range must be finite with 0 < min < max, in metres, not {min_m:g}..{max_m:g}")

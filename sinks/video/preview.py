@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sinks.metadata import untrained_notice
+from sinks.frame_json import untrained_notice
 from sinks.video.colormap import DepthColormap
 from sinks.video.legend import notice, scale_legend
 from stream.errors import SinkError

@@ -15,10 +15,10 @@ from av.stream import Stream
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from sinks.files.base import FileSink
-from sinks.metadata import describe, to_json
+from sinks.files.file_sink import FileSink
+from sinks.frame_json import describe, to_json
 from sinks.millimetres import Millimetres
-from sinks.video.colormap import ColormapName, DepthColormap, Scale
+from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
 from sinks.video.containers import ENCODERS, CodecName, Container, choose_container
 from sinks.video.preview import Preview, View
 from sinks.video.timeline import Timeline, choose_tick
@@ -42,10 +42,10 @@ class VideoOptions:
     """
 
     view: View = "depth"
-    min: float = 0.5
-    max: float = 50.0
-    scale: Scale = "log"
-    colormap: ColormapName = "turbo"
+    min: float = MIN_M
+    max: float = MAX_M
+    scale: Scale = SCALE
+    colormap: ColormapName = COLORMAP
     legend: bool = True
     codec: CodecName = "auto"
     crf: int = 20

@@ -14,6 +14,8 @@ With asyncio: ``async with``, ``async for``, ``await depths.receive_async()``, `
 A wait always ends: with a frame, or with :class:`DepthTimeout`, which says what is wrong as well as can be known from
 here. The messages are defined in docs/protocol.md. Depth packed by ``compress=zstd`` needs ``zstandard`` as well,
 ``compress=png`` OpenCV.
+
+A program that receives many large frames a second calls :func:`keep_receive_memory` once.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from operator import itemgetter
 from pathlib import Path
@@ -326,13 +328,17 @@ class DepthSubscriber:
             with self._keeping:
                 if (found := take()) is not None:
                     break
-                self._wakers.append(lambda: loop.call_soon_threadsafe(changed.set))  # noqa: B023 (called before the next)
+                waker = partial(loop.call_soon_threadsafe, changed.set)
+                self._wakers.append(waker)
             self._wanted.set()
             left = until - time.monotonic()
             try:
                 await asyncio.wait_for(changed.wait(), None if math.isinf(left) else max(left, 0))
             except asyncio.TimeoutError:  # noqa: UP041 (Python 3.10's is another one)
                 raise self._connection.explain(limit, self._subscription) from None
+            finally:  # a wait that ends without a message, or is cancelled, leaves nobody to be woken
+                with self._keeping, suppress(ValueError):
+                    self._wakers.remove(waker)
         return found.open()
 
     def _oldest(self) -> _Waiting | None:
@@ -486,7 +492,6 @@ class _Connection:
         self._facts = "nobody is there yet; is the address right?" if not bind else "nobody has connected yet"
         self._retry_at = math.inf
         self._wait_ms = -1  # as ZeroMQ starts: for ever
-        _keep_memory()
         self._context: zmq.Context[Any] = zmq.Context()
         with suppress(zmq.ZMQError):  # libzmq before 4.3 does not know it
             self._context.set(_ZERO_COPY_RECV, 0)
@@ -591,10 +596,10 @@ _FINAL = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL) 
 _REFUSED = [_FACTS[event] for event in (*_FINAL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)]
 
 
-def _keep_memory() -> None:
-    """Have the C library keep the memory that messages are received in.
+def keep_receive_memory() -> None:
+    """Have the C library keep the memory that messages are received in. For programs that receive at a high rate.
 
-    glibc gives it back to the kernel when, at the end of a heap, twice the largest block that was ever freed lies free
+    A setting of the whole process, so it is the program that makes it, once, and not this class. glibc gives it back to the kernel when, at the end of a heap, twice the largest block that was ever freed lies free
     (mallopt(3), M_MMAP_THRESHOLD), as two messages do now and then, and takes it again page by page. After a block of
     31 MB (it remembers up to 32) it takes seven messages of 1080p; so up to 62 MB stay with the process. The block is
     never touched; other C libraries do not care.

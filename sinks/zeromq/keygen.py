@@ -8,9 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from sinks.zeromq.curve import make_keys
-from stream.program import Program
+from stream.command_line import CommandLine
 
-command_line = Program(
+command_line = CommandLine(
     "python -m sinks.zeromq.keygen",
     summary="Make keys for encrypted ZeroMQ.",
     epilogue="Exit status: 0 made; 1 cannot be written; 2 wrong command line.",

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sinks.metadata import describe, to_json
+from sinks.frame_json import describe, to_json
 from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
-from sinks.options import JPEG_QUALITY, check_frame_id, check_quality
+from sinks.option_checks import JPEG_QUALITY, check_frame_id, check_quality
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
 

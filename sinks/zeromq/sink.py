@@ -17,7 +17,7 @@ from typing import Literal
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from sinks.metadata import to_json
+from sinks.frame_json import to_json
 from sinks.zeromq.curve import DOMAIN, QUIET_S, AllowList, Gate, load_public, load_secret
 from sinks.zeromq.endpoint import AsSinkError, check
 from sinks.zeromq.message import Buffer, MessageOptions, MessageWriter, pack

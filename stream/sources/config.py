@@ -47,18 +47,18 @@ class SourceConfig:
         for name in ("open_timeout_s", "read_timeout_s", "image_rate", "camera_rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{_option(name)} must be a positive number, not {value}")
+                raise ConfigError(f"`{name}` must be a positive number, not {value}")
         if not _SLOWEST_RATE <= self.image_rate <= _FASTEST_RATE:
             raise ConfigError(
-                f"--image-rate must be from {_SLOWEST_RATE:g} (about one picture a day) to {_FASTEST_RATE:g}, "
+                f"`image_rate` must be from {_SLOWEST_RATE:g} (about one picture a day) to {_FASTEST_RATE:g}, "
                 f"not {self.image_rate}"
             )
         if self.rtsp_transport not in ("tcp", "udp"):
-            raise ConfigError(f"--rtsp-transport must be tcp or udp, not {self.rtsp_transport!r}")
+            raise ConfigError(f"`rtsp_transport` must be tcp or udp, not {self.rtsp_transport!r}")
         if self.capture_clock not in ("auto", "host"):
-            raise ConfigError(f"--capture-clock must be auto or host, not {self.capture_clock!r}")
+            raise ConfigError(f"`capture_clock` must be auto or host, not {self.capture_clock!r}")
         if self.camera_size is not None and min(self.camera_size) < 1:
-            raise ConfigError(f"--camera-size must be a positive width and height, not {self.camera_size}")
+            raise ConfigError(f"`camera_size` must be a positive width and height, not {self.camera_size}")
 
     @property
     def image_rate_exact(self) -> Fraction:
@@ -66,8 +66,3 @@ class SourceConfig:
         if self.image_rate < 1:
             return 1 / Fraction(1 / self.image_rate).limit_denominator(1001)
         return Fraction(self.image_rate).limit_denominator(1001)
-
-
-def _option(name: str) -> str:
-    """A field as it is typed on the command line."""
-    return "--" + name.replace("_", "-")

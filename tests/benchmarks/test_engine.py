@@ -23,8 +23,8 @@ from tests.support.tiny import TINY, tiny_model
 CPU = torch.device("cpu")
 THEIRS = Contender(network="transformers", precision="fp32")
 OURS = Contender(network="ours", precision="fp32")
-IMPOSSIBLE = Contender(network="ours", precision="fp32", fast="graph")
-FLOAT8 = Contender(network="ours", precision="fp8", fast="compile")
+IMPOSSIBLE = Contender(network="ours", precision="fp32", launch="graph")
+FLOAT8 = Contender(network="ours", precision="fp8", launch="compile")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def result(console: Console) -> Result:
 
 def test_contenders_have_rows(result: Result) -> None:
     theirs, ours, *_ = result.network
-    assert (theirs.name, ours.name) == ("transformers, eager, fp32", "ours, off, fp32")
+    assert (theirs.name, ours.name) == ("transformers, eager, fp32", "ours, eager, fp32")
     for row in (theirs, ours):
         assert not row.failed
         assert [len(times) for times in row.frames_ms] == [1]
@@ -62,7 +62,7 @@ def test_contenders_have_rows(result: Result) -> None:
 
 def test_what_cannot_run_has_a_row_that_says_why(result: Result) -> None:
     graph, float8 = result.network[2:]
-    assert "--fast graph is for NVIDIA GPUs" in graph.failed
+    assert "`launch=graph` is for NVIDIA GPUs" in graph.failed
     assert "fp8" in float8.failed
     assert not graph.frames_ms
     assert "nowhere" in result.end_to_end[1].failed
@@ -81,7 +81,7 @@ def test_json_has_the_device_and_every_row(result: Result) -> None:
     assert written["machine"]["torch"] == torch.__version__
     assert [row["name"] for row in written["network"]] == [c.name for c in (THEIRS, OURS, IMPOSSIBLE, FLOAT8)]
     assert [row["name"] for row in written["end_to_end"]] == ["720p, batch 4", "nowhere, default"]
-    assert "--fast graph is for NVIDIA GPUs" in written["network"][2]["failed"]
+    assert "`launch=graph` is for NVIDIA GPUs" in written["network"][2]["failed"]
     assert written["network"][1]["frames_per_s"] == pytest.approx(1e3 / written["network"][1]["frames_ms"][0][0])
 
 
@@ -90,7 +90,7 @@ def test_tables_and_figure_take_all_of_it(result: Result, tmp_path: Path) -> Non
     print_tables(result, Console(width=200, file=written))
     shown = written.getvalue()
     assert all(row.name in shown for row in (*result.network, *result.end_to_end))
-    assert "--fast graph is for NVIDIA GPUs" in shown
+    assert "`launch=graph` is for NVIDIA GPUs" in shown
     assert "only ratios count" in shown
     draw(result, tmp_path / "engine.png")
     assert (tmp_path / "engine.png").stat().st_size > 10_000
@@ -102,7 +102,7 @@ def test_all_have_the_same_weights() -> None:
     with torch.inference_mode():
         C_BSS, fov_B = model.network(x)
         for one in contenders(CPU, input_size=None):
-            if one.precision == "fp32" and one.fast == "off":
+            if one.precision == "fp32" and one.launch == "eager":
                 found, fov = quicken(one, place(one, model, CPU), x)(x)
                 torch.testing.assert_close(found, C_BSS, rtol=1e-4, atol=1e-5)
                 torch.testing.assert_close(fov, fov_B, rtol=1e-4, atol=1e-5)

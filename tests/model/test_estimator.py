@@ -9,26 +9,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.engine.device import choose_device
-from model.estimator import DepthProEstimator, EstimatorConfig
+from model.estimator import DepthProEstimator
 from model.focal import CameraConfig, FocalConfig, GivenCamera, focal_from_fov
 from model.network import InferenceNetwork
+from model.network.inference import heads
 from model.pixels.metres import metric_depth
 from model.pixels.planes import host_tensor, image_from_planes, network_input
 from model.weights import LoadedModel
 from stream.errors import ConfigError, ModelError
 from stream.frame import PIXEL_FORMATS, DepthFrame, Frame
-from tests.support.tiny import TINY, LooseLease, bright_frame, random_frame, tiny_model
+from tests.support.doubles import recaptured
+from tests.support.tiny import (
+    TINY,
+    LooseLease,
+    bright_frame,
+    make_engine,
+    make_estimator,
+    random_frame,
+    tiny_model,
+)
 
-FP32 = EstimatorConfig(device="cpu", precision="fp32")
 RAW = FocalConfig(mode="off")
 
 
-def estimate(estimator: DepthProEstimator, frame: Frame, *, dropped: int = 0) -> DepthFrame:
+def estimate(estimator: DepthProEstimator, frame: Frame, *, dropped: int = 0, with_image: bool = False) -> DepthFrame:
     lease = LooseLease(frame, dropped=dropped)
-    estimator.submit(lease)
+    estimator.submit(lease, with_image=with_image)
     assert len(lease.released) == 1
     return estimator.collect()
 
@@ -45,7 +54,7 @@ def by_hand(model: LoadedModel, frame: Frame, *, width: int, height: int) -> tup
 @pytest.mark.parametrize("name", PIXEL_FORMATS)
 def test_depth_is_what_its_parts_give_by_hand(name: str) -> None:
     model = tiny_model()
-    estimator = DepthProEstimator(model=model, focal=RAW, config=FP32)
+    estimator = make_estimator(model, focal=RAW)
     for index in range(3):
         frame = random_frame(index, name=name)
         result = estimate(estimator, frame, dropped=index)
@@ -53,14 +62,13 @@ def test_depth_is_what_its_parts_give_by_hand(name: str) -> None:
         np.testing.assert_array_equal(result.depth, depth.numpy())
         assert np.ptp(result.depth) > 0
         assert result.focal.raw_px == result.focal.smoothed_px == pytest.approx(f_px)
-        assert (result.index, result.pts, result.time_base) == (frame.index, frame.pts, frame.time_base)
-        assert (result.capture_time_ns, result.clock, result.dropped) == (frame.capture_time_ns, "media", index)
+        assert (result.capture, result.dropped) == (frame.capture, index)
         assert (result.model, result.precision, result.retried) == ("tiny", "fp32", False)
         assert result.image is None
 
 
 def test_an_untrained_network_says_so_in_every_frame() -> None:
-    estimator = DepthProEstimator(model=tiny_model(trained=False), config=FP32)
+    estimator = make_estimator(tiny_model(trained=False))
     assert estimate(estimator, random_frame(0)).model == "tiny (untrained)"
 
 
@@ -69,8 +77,7 @@ def test_an_untrained_network_says_so_in_every_frame() -> None:
 )
 def test_output_size_and_the_camera_that_belongs_to_it(text: str, size: tuple[int, int]) -> None:
     model, frame = tiny_model(), random_frame(1)
-    config = replace(FP32, output_size=text)
-    result = estimate(DepthProEstimator(model=model, focal=RAW, config=config, with_image=True), frame)
+    result = estimate(make_estimator(model, focal=RAW, output_size=text), frame, with_image=True)
     depth, f_px = by_hand(model, frame, width=size[0], height=size[1])
     np.testing.assert_array_equal(result.depth, depth.numpy())
     assert (result.source_width, result.source_height) == (96, 54)
@@ -85,7 +92,7 @@ def test_output_size_and_the_camera_that_belongs_to_it(text: str, size: tuple[in
 @pytest.mark.parametrize("text", ["huge", "0x5", "640", "640x", "-1x5", "640x480x3", "99999x1"])
 def test_an_impossible_output_size_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"source, network or WxH"):
-        DepthProEstimator(model=tiny_model(), config=replace(FP32, output_size=text))
+        make_estimator(tiny_model(), output_size=text)
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:99", "mps", "meta", ""])
@@ -95,36 +102,35 @@ def test_an_impossible_device_is_refused(name: str) -> None:
 
 
 def test_a_rotated_source_gives_upright_depth() -> None:
-    frame = replace(random_frame(0), rotation=90)
-    result = estimate(DepthProEstimator(model=tiny_model(), config=FP32), frame)
+    frame = recaptured(random_frame(0), rotation=90)
+    result = estimate(make_estimator(tiny_model()), frame)
     assert result.depth.shape == (96, 54)
 
 
 def test_frames_may_change_their_size_on_the_way() -> None:
     model = tiny_model()
-    estimator = DepthProEstimator(model=model, focal=RAW, config=FP32)
+    estimator = make_estimator(model, focal=RAW)
     for width, height in [(96, 54), (33, 71), (96, 54)]:
         frame = random_frame(3, width=width, height=height)
         expected, _ = by_hand(model, frame, width=width, height=height)
         np.testing.assert_array_equal(estimate(estimator, frame).depth, expected.numpy())
 
 
-class MustNotRun(nn.Module):
-    def forward(self, *_args: Tensor) -> Tensor:
+def without_fov_branch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the field-of-view branch must not run. (An engine tries it once, when it is made.)"""
+
+    def must_not_run(*_args: Tensor) -> Tensor:
         raise AssertionError("the field-of-view branch ran although the focal length is known")
 
-
-def without_fov_branch(estimator: DepthProEstimator) -> DepthProEstimator:
-    for network in estimator._engine._networks.values():
-        network.fov = MustNotRun()
-    return estimator
+    monkeypatch.setattr(heads.FovHead, "forward", must_not_run)
 
 
-def test_a_given_focal_length_scales_depth_and_skips_the_fov_branch() -> None:
-    results = []
+def test_a_given_focal_length_scales_depth_and_skips_the_fov_branch(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, results = make_engine(), []
+    without_fov_branch(monkeypatch)
     for f_px in (80.0, 160.0):
         camera = GivenCamera(CameraConfig(focal_px=f_px))
-        estimator = without_fov_branch(DepthProEstimator(model=tiny_model(), camera=camera, config=FP32))
+        estimator = make_estimator(engine=engine, camera=camera)
         results.append(estimate(estimator, random_frame(0)))
         assert results[-1].focal.source == "given"
         assert results[-1].focal.raw_px is None
@@ -139,11 +145,7 @@ def test_a_calibration_travels_to_the_size_of_the_depth(tmp_path: Path) -> None:
         "camera_matrix: {rows: 3, cols: 3, data: [200, 0, 90, 0, 210, 50, 0, 0, 1]}\n"
         "distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}\n"
     )
-    estimator = DepthProEstimator(
-        model=tiny_model(),
-        camera=GivenCamera(CameraConfig(camera_info=path)),
-        config=replace(FP32, output_size="48x27"),
-    )
+    estimator = make_estimator(camera=GivenCamera(CameraConfig(camera_info=path)), output_size="48x27")
     result = estimate(estimator, random_frame(0))
     assert result.focal.smoothed_px == pytest.approx(100)
     assert result.camera.fx == pytest.approx(50)
@@ -153,7 +155,7 @@ def test_a_calibration_travels_to_the_size_of_the_depth(tmp_path: Path) -> None:
 
 
 def test_a_focal_length_from_metadata_is_used_for_its_frame_only() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=FP32)
+    estimator = make_estimator(tiny_model())
     known = estimate(estimator, replace(random_frame(0), focal_px=123.0))
     unknown = estimate(estimator, random_frame(0))
     assert (known.focal.source, known.focal.smoothed_px, known.focal.raw_px) == ("metadata", 123.0, None)
@@ -162,13 +164,11 @@ def test_a_focal_length_from_metadata_is_used_for_its_frame_only() -> None:
 
 
 def test_the_focal_filter_steadies_what_scales_depth() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), focal=FocalConfig(mode="filter"), config=FP32)
+    estimator = make_estimator(tiny_model(), focal=FocalConfig(mode="filter"))
     first, rng = random_frame(0), np.random.default_rng(0)
     shots = [
         replace(
-            first,
-            index=i,
-            capture_time_ns=i * 33_333_333,
+            recaptured(first, index=i, time_ns=i * 33_333_333),
             planes=tuple(p ^ rng.integers(0, 8, p.shape, np.uint8) for p in first.planes),
         )
         for i in range(12)
@@ -181,9 +181,9 @@ def test_the_focal_filter_steadies_what_scales_depth() -> None:
 
 
 def test_a_scene_cut_is_reported() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=FP32)
+    estimator = make_estimator(tiny_model())
     dark = replace(random_frame(0), planes=tuple(np.full_like(p, 128) // 8 for p in random_frame(0).planes))
-    cuts = [estimate(estimator, replace(f, index=i)).scene_cut for i, f in enumerate([dark, dark, bright_frame(2)])]
+    cuts = [estimate(estimator, recaptured(f, index=i)).scene_cut for i, f in enumerate([dark, dark, bright_frame(2)])]
     assert cuts == [False, False, True]
 
 
@@ -204,21 +204,21 @@ def test_a_precision_without_finite_output_is_left_at_the_start(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nan_in(monkeypatch, {torch.bfloat16}, only_bright=False)
-    estimator = DepthProEstimator(model=tiny_model(), config=EstimatorConfig(device="cpu", precision="bf16"))
-    assert estimator.precision == "fp32"
+    engine = make_engine(tiny_model(), precision="bf16")
+    assert engine.precision == "fp32"
     assert "no finite output in bf16" in caplog.text
-    assert estimate(estimator, random_frame(0)).precision == "fp32"
+    assert estimate(make_estimator(engine=engine), random_frame(0)).precision == "fp32"
 
 
 def test_a_network_that_is_never_finite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     nan_in(monkeypatch, {torch.bfloat16, torch.float32}, only_bright=False)
     with pytest.raises(ModelError, match="damaged"):
-        DepthProEstimator(model=tiny_model(), config=EstimatorConfig(device="cpu", precision="bf16"))
+        make_estimator(tiny_model(), precision="bf16")
 
 
 def test_a_frame_that_is_not_finite_is_computed_again_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     nan_in(monkeypatch, {torch.bfloat16}, only_bright=True)
-    estimator = DepthProEstimator(model=tiny_model(), focal=RAW, config=EstimatorConfig(device="cpu", precision="bf16"))
+    estimator = make_estimator(tiny_model(), focal=RAW, precision="bf16")
     usual = estimate(estimator, random_frame(0))
     retried = estimate(estimator, bright_frame(1))
     assert (usual.precision, usual.retried) == ("bf16", False)
@@ -229,7 +229,7 @@ def test_a_frame_that_is_not_finite_is_computed_again_in_fp32(monkeypatch: pytes
 
 def test_a_frame_that_is_finite_in_no_precision_is_no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     nan_in(monkeypatch, {torch.bfloat16, torch.float32}, only_bright=True)
-    estimator = DepthProEstimator(model=tiny_model(), config=EstimatorConfig(device="cpu", precision="bf16"))
+    estimator = make_estimator(tiny_model(), precision="bf16")
     before = estimate(estimator, random_frame(0))
     failed = estimate(estimator, bright_frame(1))
     assert np.isnan(failed.depth).all()
@@ -242,32 +242,31 @@ def test_a_frame_that_is_finite_in_no_precision_is_no_estimate(monkeypatch: pyte
 
 def test_bf16_is_close_to_fp32() -> None:
     frame = random_frame(0)
-    exact = estimate(DepthProEstimator(model=tiny_model(), focal=RAW, config=FP32), frame).depth
-    bf16 = EstimatorConfig(device="cpu", precision="bf16")
-    rounded = estimate(DepthProEstimator(model=tiny_model(), focal=RAW, config=bf16), frame).depth
+    exact = estimate(make_estimator(tiny_model(), focal=RAW), frame).depth
+    rounded = estimate(make_estimator(tiny_model(), focal=RAW, precision="bf16"), frame).depth
     assert np.median(np.abs(rounded / exact - 1)) < 0.01
 
 
 def test_half_precision_that_a_cpu_only_emulates_is_refused() -> None:
     with pytest.raises(ConfigError, match="fp16 is slower"):
-        DepthProEstimator(model=tiny_model(), config=EstimatorConfig(device="cpu", precision="fp16"))
+        make_estimator(tiny_model(), precision="fp16")
 
 
 def test_no_frame_in_flight_is_refused() -> None:
-    with pytest.raises(ConfigError, match="in-flight"):
-        DepthProEstimator(model=tiny_model(), config=replace(FP32, in_flight=0))
+    with pytest.raises(ConfigError, match="`in_flight` must be from 1"):
+        make_estimator(tiny_model(), in_flight=0)
 
 
-def test_an_error_of_torch_becomes_one_line() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=FP32)
-    for network in estimator._engine._networks.values():
-        network.head.conv = nn.Conv2d(1, 1, 1)  # does not fit what comes before it
+def test_an_error_of_torch_becomes_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimator = make_estimator(tiny_model())
+    misfit = torch.zeros(1, 1, 1, 1)  # does not take what comes before it
+    monkeypatch.setattr(heads.DepthHead, "forward", lambda _self, x: torch.nn.functional.conv2d(x, misfit))
     with pytest.raises(ModelError, match="the network failed") as caught:
-        estimator.submit(LooseLease(random_frame(0)))
+        estimator.submit(LooseLease(random_frame(0)), with_image=False)
     assert "\n" not in str(caught.value)
 
 
 def test_closing_with_a_frame_in_flight_is_fine() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=FP32)
-    estimator.submit(LooseLease(random_frame(0)))
+    estimator = make_estimator(tiny_model())
+    estimator.submit(LooseLease(random_frame(0)), with_image=False)
     estimator.close()

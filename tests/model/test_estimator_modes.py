@@ -8,10 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from model.engine.graphs import accelerate, choose_fast
-from model.engine.precision import choose, wider
-from model.estimator import DepthProEstimator, EstimatorConfig
+from model.config import EngineConfig, EstimatorConfig
+from model.engine import Engine
+from model.engine.graphs import accelerate, choose_launch
+from model.engine.precision import Precision, choose, wider
 from model.focal import FocalConfig
 from model.lab.demo import DemoSource
 from model.network import InferenceNetwork
@@ -21,41 +23,28 @@ from model.pixels.planes import host_tensor, network_input
 from model.weights import load
 from model.weights.resample import at_input_size
 from stream.errors import ConfigError
-from stream.frame import DepthFrame, Frame
 from stream.pipeline import Pipeline
-from tests.support.doubles import ScriptedSink, ScriptedSource
-from tests.support.tiny import TINY, LooseLease, bright_frame, random_frame, tiny_model
+from tests.support.doubles import ScriptedSink, ScriptedSource, recaptured
+from tests.support.tiny import (
+    TINY,
+    CountedEngine,
+    LooseLease,
+    bright_frame,
+    make_engine,
+    make_estimator,
+    random_frame,
+    tiny_model,
+)
+from tests.support.tiny import collect_all as run_all
 
 CPU = torch.device("cpu")
-FP32 = EstimatorConfig(device="cpu", precision="fp32")
 RAW = FocalConfig(mode="off")
 
 
-def run_all(estimator: DepthProEstimator, frames: list[Frame]) -> list[DepthFrame]:
-    """As the pipeline does it: keep as many frames in flight as the estimator takes."""
-    results: list[DepthFrame] = []
-    for index, frame in enumerate(frames):
-        if index >= estimator.capacity:
-            results.append(estimator.collect())
-        estimator.submit(LooseLease(frame))
-    while len(results) < len(frames):
-        results.append(estimator.collect())
-    return results
-
-
-class Counted:
-    """A network that notes how many pictures it was given, and whether it was asked for their field of view."""
-
-    def __init__(self, estimator: DepthProEstimator) -> None:
-        self.batches: list[int] = []
-        self.with_fov: list[bool] = []
-        self._network = estimator._engine._networks["fp32"]
-        estimator._engine._networks["fp32"] = self
-
-    def __call__(self, x: torch.Tensor, *, with_fov: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
-        self.batches.append(len(x))
-        self.with_fov.append(with_fov)
-        return self._network(x, with_fov=with_fov)
+def counted_engine(**options: object) -> CountedEngine:
+    engine = make_engine(kind=CountedEngine, **options)
+    assert isinstance(engine, CountedEngine)
+    return engine
 
 
 # Batches --------------------------------------------------------------------------------------------------------------
@@ -63,50 +52,47 @@ class Counted:
 
 def test_a_batch_gives_what_its_frames_give_alone() -> None:
     frames = [random_frame(i, width=96 + 16 * (i % 2)) for i in range(7)]
-    alone = run_all(DepthProEstimator(model=tiny_model(), focal=RAW, config=FP32), frames)
-    estimator = DepthProEstimator(model=tiny_model(), focal=RAW, config=replace(FP32, batch=3))
-    counted = Counted(estimator)
-    together = run_all(estimator, frames)
+    alone = run_all(make_estimator(tiny_model(), focal=RAW), frames)
+    counted = counted_engine(batch=3)
+    together = run_all(make_estimator(engine=counted, focal=RAW), frames)
     assert counted.batches == [3, 3, 1]
     for ours, theirs in zip(together, alone, strict=True):
-        assert ours.index == theirs.index
+        assert ours.capture.index == theirs.capture.index
         assert ours.focal.raw_px == pytest.approx(theirs.focal.raw_px, rel=1e-4)
         np.testing.assert_allclose(ours.depth, theirs.depth, rtol=1e-4)
 
 
 def test_a_frame_does_not_wait_for_a_batch_that_is_not_coming() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, batch=4))
-    counted = Counted(estimator)
-    estimator.submit(LooseLease(random_frame(0)))
-    estimator.submit(LooseLease(random_frame(1)))
-    assert [estimator.collect().index, estimator.collect().index] == [0, 1]
+    counted = counted_engine(batch=4)
+    estimator = make_estimator(engine=counted)
+    estimator.submit(LooseLease(random_frame(0)), with_image=False)
+    estimator.submit(LooseLease(random_frame(1)), with_image=False)
+    assert [estimator.collect().capture.index, estimator.collect().capture.index] == [0, 1]
     assert counted.batches == [2]
 
 
 def test_a_frame_of_a_batch_that_is_not_finite_is_lost_alone() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), focal=RAW, config=replace(FP32, batch=3))
-    network = estimator._engine._networks["fp32"]
+    class SecondIsBroken(Engine):
+        def run(self, x: Tensor, precision: Precision, *, with_fov: bool) -> tuple[Tensor, Tensor | None]:
+            C, fov = super().run(x, precision, with_fov=with_fov)
+            C[1, 0, 0] = torch.nan
+            return C, fov
 
-    def second_is_broken(x: torch.Tensor, *, with_fov: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
-        C, fov = network(x, with_fov=with_fov)
-        C[1, 0, 0] = torch.nan
-        return C, fov
-
-    estimator._engine._networks["fp32"] = second_is_broken
+    estimator = make_estimator(engine=make_engine(kind=SecondIsBroken, batch=3), focal=RAW)
     results = run_all(estimator, [random_frame(i) for i in range(3)])
     assert [bool(np.isnan(r.depth).all()) for r in results] == [False, True, False]
 
 
 def test_a_pipeline_in_batches_keeps_every_frame() -> None:
     sink = ScriptedSink()
-    estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, batch=4))
+    estimator = make_estimator(tiny_model(), batch=4)
     Pipeline(source=ScriptedSource(10), estimator=estimator, sinks=[sink]).run()
     assert sink.written == list(range(10))
 
 
 def test_frames_left_behind_in_a_batch_are_no_trouble() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, batch=4))
-    estimator.submit(LooseLease(random_frame(0)))
+    estimator = make_estimator(tiny_model(), batch=4)
+    estimator.submit(LooseLease(random_frame(0)), with_image=False)
     estimator.close()
 
 
@@ -114,9 +100,9 @@ def test_frames_left_behind_in_a_batch_are_no_trouble() -> None:
 
 
 def test_a_steady_focal_length_is_estimated_now_and_then() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, fov_every=4))
-    counted = Counted(estimator)
-    results = run_all(estimator, [replace(bright_frame(i), index=i) for i in range(60)])
+    counted = counted_engine()
+    estimator = make_estimator(engine=counted, fov_every=4)
+    results = run_all(estimator, [recaptured(bright_frame(i), index=i) for i in range(60)])
     first = next(i for i, r in enumerate(results) if r.focal.log_std < 0.01)
     assert all(counted.with_fov[: first + 1])
     assert counted.with_fov[first + 1 : first + 9] == [False, False, False, True] * 2
@@ -125,13 +111,13 @@ def test_a_steady_focal_length_is_estimated_now_and_then() -> None:
 
 
 def test_now_and_then_needs_a_smoothed_focal_length() -> None:
-    with pytest.raises(ConfigError, match="leave out --focal off"):
-        DepthProEstimator(model=tiny_model(), focal=RAW, config=replace(FP32, fov_every=2))
+    with pytest.raises(ConfigError, match="leave out `focal=off`"):
+        make_estimator(tiny_model(), focal=RAW, fov_every=2)
 
 
 def test_a_cut_is_never_without_a_field_of_view() -> None:
-    estimator = DepthProEstimator(model=tiny_model(), config=replace(FP32, fov_every=1000))
-    counted = Counted(estimator)
+    counted = counted_engine()
+    estimator = make_estimator(engine=counted, fov_every=1000)
     shot = [bright_frame(i) for i in range(40)]
     dark = [replace(f, planes=tuple(np.zeros_like(p) for p in f.planes)) for f in map(bright_frame, range(40, 60))]
     results = run_all(estimator, shot + dark)
@@ -145,10 +131,9 @@ def test_a_cut_is_never_without_a_field_of_view() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_few_tiles_at_a_time_give_the_same_bits(precision: str) -> None:
-    config = EstimatorConfig(device="cpu", precision=precision)  # type: ignore[arg-type]
     frames = [random_frame(i) for i in range(2)]
-    plain = run_all(DepthProEstimator(model=load("nano"), focal=RAW, config=config), frames)
-    small = run_all(DepthProEstimator(model=load("nano"), focal=RAW, config=replace(config, low_memory=True)), frames)
+    plain = run_all(make_estimator(load("nano"), focal=RAW, precision=precision), frames)
+    small = run_all(make_estimator(load("nano"), focal=RAW, precision=precision, low_memory=True), frames)
     for ours, theirs in zip(small, plain, strict=True):
         np.testing.assert_array_equal(ours.depth, theirs.depth)
         assert ours.focal == theirs.focal
@@ -202,9 +187,9 @@ def test_reuse_asks_for_the_field_of_view_when_it_is_wanted_again() -> None:
 
 
 def test_approximate_depth_says_so_in_every_frame() -> None:
-    exact = DepthProEstimator(model=tiny_model(), config=replace(FP32, reuse_tiles=0.0))
-    approximate = DepthProEstimator(model=tiny_model(), config=replace(FP32, reuse_tiles=2.5))
-    resized = DepthProEstimator(model=tiny_model(), config=replace(FP32, input_size=512))
+    exact = make_estimator(tiny_model(), reuse_tiles=0.0)
+    approximate = make_estimator(tiny_model(), reuse_tiles=2.5)
+    resized = make_estimator(tiny_model(), input_size=512)
     models = [run_all(e, [random_frame(0)])[0].model for e in (exact, approximate, resized)]
     assert models == ["tiny", "tiny, tiles reused within 2.5 grey levels", "tiny at 512 px"]
 
@@ -245,12 +230,10 @@ def test_at_another_input_size_only_what_is_tied_to_it_is_resampled() -> None:
 
 
 def test_depth_at_another_input_size_is_about_the_same() -> None:
-    config = EstimatorConfig(device="cpu", output_size="64x48")
+    options = {"precision": "auto", "output_size": "64x48"}
     scene = next(iter(DemoSource(frame_count=1)))
-    (exact,) = run_all(DepthProEstimator(model=load("nano"), focal=RAW, config=config), [scene])
-    (larger,) = run_all(
-        DepthProEstimator(model=load("nano"), focal=RAW, config=replace(config, input_size=1024)), [scene]
-    )
+    (exact,) = run_all(make_estimator(load("nano"), focal=RAW, **options), [scene])
+    (larger,) = run_all(make_estimator(load("nano"), focal=RAW, **options, input_size=1024), [scene])
     seen = np.isfinite(exact.depth) & np.isfinite(larger.depth)
     assert np.corrcoef(np.log(exact.depth[seen]), np.log(larger.depth[seen]))[0, 1] > 0.5  # near stays near
 
@@ -275,27 +258,27 @@ def test_eight_bits_are_close_to_thirty_two() -> None:
 def test_what_a_cpu_cannot_do_is_refused() -> None:
     with pytest.raises(ConfigError, match="cpu does not multiply in fp8"):
         choose("fp8", CPU)
-    for fast in ("graph", "compile"):
-        with pytest.raises(ConfigError, match=f"--fast {fast} is for NVIDIA GPUs, and the device is cpu"):
-            choose_fast(fast, CPU)
-    assert choose_fast("auto", CPU) == "off"
+    for launch in ("graph", "compile"):
+        with pytest.raises(ConfigError, match=f"`launch={launch}` is for NVIDIA GPUs, and the device is cpu"):
+            choose_launch(launch, CPU)
+    assert choose_launch("auto", CPU) == "eager"
     assert [wider("fp8"), wider("bf16"), wider("fp16"), wider("fp32")] == ["bf16", "fp32", "fp32", None]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch": 0}, "--batch must be from 1 to 64, not 0"),
-        ({"fov_every": 0}, "--fov-every must be from 1"),
-        ({"reuse_tiles": -1.0}, "--reuse-tiles takes grey levels"),
-        ({"reuse_tiles": float("nan")}, "--reuse-tiles takes grey levels"),
-        ({"reuse_tiles": 0.0, "batch": 2}, "leave out --batch"),
-        ({"reuse_tiles": 0.0, "fast": "compile"}, "leave out --batch and --fast"),
+        ({"batch": 0}, "`batch` must be from 1 to 64, not 0"),
+        ({"fov_every": 0}, "`fov_every` must be from 1"),
+        ({"reuse_tiles": -1.0}, "`reuse_tiles` takes grey levels"),
+        ({"reuse_tiles": float("nan")}, "`reuse_tiles` takes grey levels"),
+        ({"reuse_tiles": 0.0, "batch": 2}, "leave out `batch`"),
+        ({"reuse_tiles": 0.0, "launch": "compile"}, "leave out `batch` and `launch`"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        EstimatorConfig(**options)  # type: ignore[arg-type]
+        (EstimatorConfig if "fov_every" in options else EngineConfig)(**options)  # type: ignore[arg-type]
 
 
 def test_a_faster_network_that_fails_or_differs_is_given_up(
@@ -316,7 +299,7 @@ def test_a_faster_network_that_fails_or_differs_is_given_up(
         assert accelerate(network, "compile", x) is network
         monkeypatch.setattr(torch, "compile", lambda _network, **_options: differs)
         assert accelerate(network, "compile", x) is network
-    assert "--fast compile does not work here, going on without: no compiler" in caplog.messages[0]
+    assert "launch compile does not work here, going on without: no compiler" in caplog.messages[0]
     assert "gives other depth" in caplog.messages[1]
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sinks.metadata import describe, to_json
+from sinks.frame_json import describe, to_json
 from sinks.millimetres import to_millimetres
 from sinks.video.colormap import NO_ESTIMATE_RGB, DepthColormap, Scale
 from sinks.video.legend import scale_legend
@@ -18,12 +18,12 @@ from sinks.video.preview import Preview
 from sinks.video.timeline import Timeline, choose_tick
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
-from tests.support.doubles import make_depth_frame
+from tests.support.doubles import make_depth_frame, recaptured
 
 
 def at(index: int, pts: int | None, *, base: Fraction = Fraction(1, 90_000), live_ns: int | None = None) -> DepthFrame:
-    frame = replace(make_depth_frame(index), pts=pts, time_base=base)
-    return frame if live_ns is None else replace(frame, clock="host-monotonic", capture_time_ns=live_ns)
+    frame = recaptured(make_depth_frame(index), pts=pts, time_base=base)
+    return frame if live_ns is None else recaptured(frame, clock="host-monotonic", time_ns=live_ns)
 
 
 def row(*metres: float) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -174,14 +174,14 @@ def test_timeline_goes_on_when_another_clock_takes_over() -> None:
     timeline = Timeline(Fraction(1, 1000))
     wall = 1_795_000_000_000_000_000
     frames = [at(i, i, live_ns=5_000_000_000 + i * 40_000_000) for i in range(3)]
-    frames += [replace(at(i, i, live_ns=wall + i * 40_000_000), clock="camera-rtcp") for i in range(3, 6)]
+    frames += [recaptured(at(i, i, live_ns=wall + i * 40_000_000), clock="camera-rtcp") for i in range(3, 6)]
     frames += [at(i, i, live_ns=5_000_000_000 + i * 40_000_000) for i in range(6, 8)]
     assert [timeline.place(frame) for frame in frames] == [0, 40, 80, 120, 160, 200, 240, 280]
 
 
 def test_timeline_without_pts_uses_the_capture_time() -> None:
     timeline = Timeline(Fraction(1, 1000))
-    frames = [replace(at(0, None), capture_time_ns=i * 40_000_000) for i in range(3)]
+    frames = [recaptured(at(0, None), time_ns=i * 40_000_000) for i in range(3)]
     assert [timeline.place(f) for f in frames] == [0, 40, 80]
 
 
@@ -196,7 +196,7 @@ def test_tick_is_the_sources_where_it_is_sane(base: tuple[int, int], expected: t
 
 def test_record_is_strict_json_with_null_for_what_is_not_finite() -> None:
     frame = make_depth_frame()
-    frame = replace(frame, pts=None, focal=replace(frame.focal, raw_px=None, log_std=math.inf))
+    frame = recaptured(replace(frame, focal=replace(frame.focal, raw_px=None, log_std=math.inf)), pts=None)
     record = json.loads(to_json(describe(frame)))
     assert record["pts"] is None
     assert record["time_base"] == [1, 30]

@@ -120,7 +120,7 @@ def test_memory_keeps_the_newest_and_fails_when_told() -> None:
     with pytest.raises(SinkError, match="write 3"):
         sink.write(make_depth_frame(3))
     sink.close()
-    assert [f.index for f in sink.frames] == [1, 2]
+    assert [f.capture.index for f in sink.frames] == [1, 2]
     assert sink.closed
     assert sink.needs_image
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -60,6 +62,14 @@ def to_depth(frame: Frame, value: float, dropped: int = 0) -> DepthFrame:
         dropped=dropped,
         model="double",
     )
+
+
+AnyFrame = TypeVar("AnyFrame", Frame, DepthFrame)
+
+
+def recaptured(frame: AnyFrame, **changes: Any) -> AnyFrame:
+    """``frame`` with other fields of its :class:`Capture`."""
+    return replace(frame, capture=replace(frame.capture, **changes))
 
 
 class ScriptedSource:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from model.config import EngineConfig, EstimatorConfig
+from model.engine import Engine
+from model.engine.precision import Precision
+from model.estimator import DepthProEstimator
+from model.focal import FocalConfig, GivenCamera
 from model.network import DepthProNetwork, init_random
 from model.network.config import NetworkConfig
 from model.weights import LoadedModel
-from stream.frame import Capture, Frame, Geometry
+from stream.frame import Capture, DepthFrame, Frame, Geometry
 from stream.ports import Event
 
 TINY = NetworkConfig(
@@ -49,6 +56,52 @@ def bright_frame(index: int) -> Frame:
     """A white frame."""
     frame = random_frame(index, name="gray")
     return replace(frame, planes=tuple(np.full_like(p, 255) for p in frame.planes))
+
+
+def make_engine(model: LoadedModel | None = None, kind: type[Engine] = Engine, **options: Any) -> Engine:
+    """An engine in float32 on the CPU, unless the fields of :class:`EngineConfig` say otherwise."""
+    return kind(model or tiny_model(), EngineConfig(**{"device": "cpu", "precision": "fp32", **options}))
+
+
+def make_estimator(
+    model: LoadedModel | None = None,
+    *,
+    engine: Engine | None = None,
+    camera: GivenCamera | None = None,
+    focal: FocalConfig | None = None,
+    **options: Any,
+) -> DepthProEstimator:
+    """An estimator with ``engine``, or one of its own; ``options`` are fields of either config."""
+    own = {f.name for f in fields(EstimatorConfig)}
+    config = EstimatorConfig(**{name: value for name, value in options.items() if name in own})
+    engine = engine or make_engine(model, **{name: value for name, value in options.items() if name not in own})
+    return DepthProEstimator(engine=engine, camera=camera, focal=focal, config=config)
+
+
+class CountedEngine(Engine):
+    """Notes how many pictures each batch had, and whether it was asked for their field of view."""
+
+    def __init__(self, model: LoadedModel, config: EngineConfig | None = None) -> None:
+        super().__init__(model, config)
+        self.batches: list[int] = []
+        self.with_fov: list[bool] = []
+
+    def run(self, x_B3SS: Tensor, precision: Precision, *, with_fov: bool) -> tuple[Tensor, Tensor | None]:
+        self.batches.append(len(x_B3SS))
+        self.with_fov.append(with_fov)
+        return super().run(x_B3SS, precision, with_fov=with_fov)
+
+
+def collect_all(estimator: DepthProEstimator, frames: list[Frame], *, with_image: bool = False) -> list[DepthFrame]:
+    """As the pipeline does it: keep as many frames in flight as the estimator takes."""
+    results: list[DepthFrame] = []
+    for index, frame in enumerate(frames):
+        if index >= estimator.capacity:
+            results.append(estimator.collect())
+        estimator.submit(LooseLease(frame), with_image=with_image)
+    while len(results) < len(frames):
+        results.append(estimator.collect())
+    return results
 
 
 class LooseLease:

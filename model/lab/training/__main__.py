@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stream import program
+from stream.command_line import DONE, CommandLine, quiet_start
 
 if __name__ == "__main__":  # importing torch takes seconds
-    program.quiet_start()
+    quiet_start()
 
 import logging
 import signal
@@ -21,9 +21,8 @@ from model.engine.device import choose_device
 from model.lab.training.config import TrainConfig
 from model.lab.training.pool import Pool, PoolConfig, render
 from model.lab.training.trainer import Trainer
-from stream.program import DONE, Program
 
-command_line = Program(
+command_line = CommandLine(
     "python -m model.lab.training",
     summary="Train a Depth Pro network on rendered scenes, or fine-tune one.",
     epilogue="Exit status: 0 done; 1 something failed; 2 wrong command line; 130 Ctrl-C or SIGTERM.",

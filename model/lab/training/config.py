@@ -32,7 +32,7 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         stage = type(self).__name__.lower()
-        for field, holds, allowed in (
+        for name, holds, allowed in (
             ("steps", self.steps >= 0, "0 or more"),
             ("batch", self.batch >= 1, "1 or more"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
@@ -40,7 +40,7 @@ class StageConfig:
             ("average", 0 <= self.average < 1, "from 0 to below 1"),
         ):
             if not holds:
-                raise ConfigError(f"`{stage}.{field}` must be {allowed}, not {getattr(self, field)}")
+                raise ConfigError(f"`{stage}.{name}` must be {allowed}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

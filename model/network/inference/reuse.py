@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from model.network.inference.network import TILES, InferenceNetwork
+from model.network.inference.network import InferenceNetwork
+from model.network.inference.patches import TILES
 
 _GREY = 2 / 255  # one grey level, in pictures from -1 to 1
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from model.focal.scene_cut import SceneCutDetector, thumbnail
-from stream.frame import PIXEL_FORMATS, Frame, Geometry
+from stream.frame import PIXEL_FORMATS, Capture, Frame, Geometry
 
 Picture = npt.NDArray[np.uint8]
 HEIGHT, WIDTH = 180, 321  # odd, so that chroma planes are rounded up
@@ -36,14 +36,9 @@ def frame(bgr: Picture, pixel_format: str, rotation: Literal[0, 90, 180, 270] = 
             for channel, spec in zip(channels, form.planes, strict=True)
         )
     return Frame(
-        index=0,
-        pts=None,
-        time_base=Fraction(1, 30),
-        capture_time_ns=0,
-        clock="media",
+        capture=Capture(index=0, pts=None, time_base=Fraction(1, 30), time_ns=0, clock="media", rotation=rotation),
         geometry=geometry,
         planes=planes,
-        rotation=rotation,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from model.lab.demo import DemoScore, DemoSource
 from stream.errors import ConfigError
-from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate
+from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate
 
 SMALL = {"width": 96, "height": 54}
 
@@ -21,8 +21,8 @@ def test_source_properties() -> None:
     assert (demo.info.live, demo.info.frame_rate, demo.info.frame_count) == (False, 10, 6)
     frames = list(demo)
     demo.close()
-    assert [f.index for f in frames] == [f.pts for f in frames] == list(range(6))
-    assert [f.capture_time_ns for f in frames] == [i * 10**8 for i in range(6)]
+    assert [f.capture.index for f in frames] == [f.capture.pts for f in frames] == list(range(6))
+    assert [f.capture.time_ns for f in frames] == [i * 10**8 for i in range(6)]
     assert {(f.geometry.pixel_format, f.width, f.height, f.color_range) for f in frames} == {("rgb24", 96, 54, "full")}
     assert {f.focal_px for f in frames} == {None}  # to be estimated, not given away
 
@@ -92,11 +92,7 @@ def estimate(demo: DemoSource, index: int, *, scale: float, raw: float | None, s
     """What a network would say that is off by these factors."""
     depth, f_px = demo.truth(index, width=48, height=27)
     return DepthFrame(
-        index=index,
-        pts=index,
-        time_base=Fraction(1, 15),
-        capture_time_ns=0,
-        clock="media",
+        capture=Capture(index=index, pts=index, time_base=Fraction(1, 15), time_ns=0, clock="media"),
         depth=depth * np.float32(scale),
         camera=CameraIntrinsics.from_focal(f_px * smoothed * 48 / 96, width=48, height=27),
         focal=FocalEstimate(

@@ -11,9 +11,9 @@ from torch.nn.functional import conv2d, conv_transpose2d
 
 from model.network import DepthProNetwork, InferenceNetwork, init_random
 from model.network.config import PRESETS, NetworkConfig
-from model.network.inference import fold
-from model.network.inference import network as inference
+from model.network.inference import fold, heads
 from model.network.inference.layers import Borders, Place
+from model.network.inference.patches import tile_indices
 from tests.model.network.test_network import CONFIGS, picture
 from tests.support.tiny import TINY
 
@@ -85,7 +85,7 @@ def test_a_bias_before_a_padded_convolution_is_exact_at_the_border(size: tuple[i
 
 @pytest.mark.parametrize("grid", [8, 16])
 def test_every_patch_goes_to_its_tiles_and_comes_back_to_its_place(grid: int) -> None:
-    split, merge = inference.tile_indices(grid)
+    split, merge = tile_indices(grid)
     assert split.shape == (35 * grid**2,)
     assert split.unique().tolist() == list(range(21 * grid**2))
     with_class = torch.cat((torch.full((35, 1), -1), split.view(35, -1)), dim=1)
@@ -148,7 +148,7 @@ def test_bands_of_the_head_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     whole, _ = network(x, with_fov=False)
     for rows in (1, 7, 100):
         row_bytes = len(x) * 4 * network.config.output_size // 2 * 32 * 8
-        monkeypatch.setattr(inference, "_BAND_BYTES", rows * row_bytes)
+        monkeypatch.setattr(heads, "_BAND_BYTES", rows * row_bytes)
         close(network(x, with_fov=False)[0], whole)
 
 

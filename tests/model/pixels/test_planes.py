@@ -13,7 +13,8 @@ import torch
 from transformers import DepthProImageProcessor
 
 from model.pixels.planes import host_tensor, image_from_planes, network_input, rgb_from_planes
-from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, Frame, Geometry
+from stream.frame import PIXEL_FORMATS, Capture, ColorRange, ColorSpace, Frame, Geometry
+from tests.support.doubles import recaptured
 
 _FFMPEG_SPACES: dict[ColorSpace, str] = {"bt601": "ITU601", "bt709": "ITU709"}
 
@@ -42,11 +43,7 @@ def as_frame(
         words = np.frombuffer(plane, fmt.dtype).reshape(rows, -1)
         planes.append(words[:, : columns * channels].reshape(rows, columns, channels))
     return Frame(
-        index=0,
-        pts=0,
-        time_base=Fraction(1),
-        capture_time_ns=0,
-        clock="media",
+        capture=Capture(index=0, pts=0, time_base=Fraction(1), time_ns=0, clock="media"),
         geometry=geometry,
         planes=tuple(planes),
         color_space=space,
@@ -115,10 +112,9 @@ def test_pictures_are_turned_upright(rotation: int) -> None:
     upright = np.random.default_rng(0).integers(0, 255, (6, 10, 3), np.uint8)
     stored = np.ascontiguousarray(np.rot90(upright, -rotation // 90))
     frame = replace(
-        as_frame(smooth_picture(2, 2), "rgb24"),
+        recaptured(as_frame(smooth_picture(2, 2), "rgb24"), rotation=rotation),
         geometry=Geometry("rgb24", stored.shape[1], stored.shape[0]),
         planes=(stored,),
-        rotation=rotation,
     )
     assert (frame.width, frame.height) == (10, 6)
     image = image_from_planes(tensors(frame), frame, width=10, height=6)

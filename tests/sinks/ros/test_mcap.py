@@ -31,7 +31,7 @@ from sinks import open_sink
 from sinks.ros.sink import McapOptions, McapSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import CameraIntrinsics, DepthFrame
-from tests.support.doubles import make_depth_frame
+from tests.support.doubles import make_depth_frame, recaptured
 
 ROOT = Path(__file__).parents[3]
 DEPTH, DEPTH_INFO = "/camera/depth/image_raw", "/camera/depth/camera_info"
@@ -131,10 +131,10 @@ def test_depth_camera_and_picture_come_back(tmp_path: Path, compress: str) -> No
         assert picture is not None
         assert frame.image is not None
         assert np.abs(picture[:, :, ::-1].astype(int) - frame.image).mean() < 2
-        assert {stamp_ns(m) for m in (depth, info, jpeg, colour_info)} == {frame.capture_time_ns}
+        assert {stamp_ns(m) for m in (depth, info, jpeg, colour_info)} == {frame.capture.time_ns}
         assert {m.header.frame_id for m in (depth, info, jpeg, colour_info)} == {"camera_optical_frame"}
         times = {(m.log_time, m.publish_time) for m in (topics[t][index][0] for t in topics if t != "/tf_static")}
-        assert times == {(frame.capture_time_ns, frame.capture_time_ns)}
+        assert times == {(frame.capture.time_ns, frame.capture.time_ns)}
 
 
 def test_rosbags_reads_the_same(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_depth_that_is_not_contiguous(tmp_path: Path) -> None:
 
 def test_unix_time_of_a_camera_is_kept(tmp_path: Path) -> None:
     taken = [YEAR_2026_NS + i * 33_333_333 for i in range(3)]
-    frames = [replace(scene(i), capture_time_ns=t, clock="camera-rtcp") for i, t in enumerate(taken)]
+    frames = [recaptured(scene(i), time_ns=t, clock="camera-rtcp") for i, t in enumerate(taken)]
     record(f"{tmp_path}/a.mcap", frames)
     messages = read(tmp_path / "a.mcap")[DEPTH]
     assert [stamp_ns(m) for _, m in messages] == taken == [m.log_time for m, _ in messages]
@@ -234,7 +234,7 @@ def test_unix_time_of_a_camera_is_kept(tmp_path: Path) -> None:
 def test_monotonic_time_becomes_unix_time_by_one_offset(tmp_path: Path) -> None:
     start = time.monotonic_ns()
     taken = [start, start + 40_000_003, start + 79_999_999]
-    frames = [replace(scene(i), capture_time_ns=t, clock="host-monotonic") for i, t in enumerate(taken)]
+    frames = [recaptured(scene(i), time_ns=t, clock="host-monotonic") for i, t in enumerate(taken)]
     record(f"{tmp_path}/a.mcap", frames)
     stamps = [stamp_ns(m) for _, m in read(tmp_path / "a.mcap")[DEPTH]]
     assert abs(stamps[0] - time.time_ns()) < 60 * 10**9
@@ -246,7 +246,7 @@ def test_a_time_that_ros_cannot_tell_is_refused_and_the_rest_kept(tmp_path: Path
     sink = open_sink(f"{tmp_path}/a.mcap")
     sink.write(scene(0))
     with pytest.raises(SinkError, match=r"frame 1 was taken at .* s \(media\): ROS time goes from 0"):
-        sink.write(replace(scene(1), capture_time_ns=taken))
+        sink.write(recaptured(scene(1), time_ns=taken))
     with pytest.raises(SinkError, match="an earlier frame failed"):
         sink.write(scene(2))
     sink.close()

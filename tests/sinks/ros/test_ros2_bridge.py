@@ -29,6 +29,7 @@ from sinks.zeromq.depth_subscriber import DepthMessage
 from sinks.zeromq.sink import ZmqOptions
 from stream.frame import CameraIntrinsics, DepthFrame
 from tests.sinks.zeromq.test_depth_subscriber import exchange, scene
+from tests.support.doubles import recaptured
 from tests.support.process import ROOT
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -236,9 +237,9 @@ def test_every_camera_has_a_topic_that_ros_allows(camera: str, topic: str) -> No
 
 def test_a_stamp_is_the_time_of_capture_in_unix_time() -> None:
     now, monotonic = time.time_ns(), time.monotonic_ns()
-    frame = replace(scene(), clock="host-monotonic", capture_time_ns=monotonic - 5 * SECOND)
+    frame = recaptured(scene(), clock="host-monotonic", time_ns=monotonic - 5 * SECOND)
     assert abs(ros2_bridge.stamp_ns(receive(frame)) - (now - 5 * SECOND)) < SECOND
-    frame = replace(scene(), clock="camera-rtcp", capture_time_ns=1_700_000_000_123_456_789)
+    frame = recaptured(scene(), clock="camera-rtcp", time_ns=1_700_000_000_123_456_789)
     got = receive(frame)
     ns = ros2_bridge.stamp_ns(got)
     assert ns == 1_700_000_000_123_456_789
@@ -248,14 +249,14 @@ def test_a_stamp_is_the_time_of_capture_in_unix_time() -> None:
 
 def test_a_file_is_stamped_when_it_was_read_or_with_its_own_times() -> None:
     now = time.time_ns()
-    got = receive(replace(scene(), clock="media", capture_time_ns=3 * SECOND))
+    got = receive(recaptured(scene(), clock="media", time_ns=3 * SECOND))
     assert abs(ros2_bridge.stamp_ns(got) - now) < 60 * SECOND
     assert ros2_bridge.stamp_ns(got, replay=True) == 3 * SECOND
 
 
 @pytest.mark.parametrize("ns", [-1, 2**31 * SECOND])
 def test_a_time_that_ros_cannot_say_is_an_error(ns: int) -> None:
-    got = receive(replace(scene(), clock="camera-rtcp", capture_time_ns=ns))
+    got = receive(recaptured(scene(), clock="camera-rtcp", time_ns=ns))
     with pytest.raises(ValueError, match="which ROS time cannot say"):
         ros2_bridge.stamp_ns(got)
 

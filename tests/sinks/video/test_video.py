@@ -25,7 +25,7 @@ from sinks.video.sink import VideoOptions, VideoSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
 from stream.ports import Sink
-from tests.support.doubles import make_depth_frame
+from tests.support.doubles import make_depth_frame, recaptured
 from tests.support.process import ROOT
 
 TIME_BASE = Fraction(1, 15_360)
@@ -34,12 +34,9 @@ TIME_BASE = Fraction(1, 15_360)
 def ramp(index: int, *, width: int = 64, height: int = 48, pts: int | None = -1) -> DepthFrame:
     """Depth from 0.5 m to 50 m, moving a little with ``index``; 30 frames per second unless ``pts`` says other."""
     depth = np.geomspace(0.5, 50, width, dtype=np.float32)[None, :].repeat(height, axis=0)
-    return replace(
-        make_depth_frame(index, width=width, height=height),
-        depth=np.roll(depth, index, axis=1),
-        pts=index * 512 if pts == -1 else pts,
-        time_base=TIME_BASE,
-    )
+    frame = make_depth_frame(index, width=width, height=height)
+    frame = recaptured(frame, pts=index * 512 if pts == -1 else pts, time_base=TIME_BASE)
+    return replace(frame, depth=np.roll(depth, index, axis=1))
 
 
 def noisy(index: int) -> DepthFrame:

@@ -30,7 +30,7 @@ from sinks.zeromq.message import MessageOptions, MessageWriter
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.errors import SinkError
 from stream.frame import CameraIntrinsics, DepthFrame
-from tests.support.doubles import make_depth_frame
+from tests.support.doubles import make_depth_frame, recaptured
 from tests.support.process import ROOT
 
 ANYWHERE = "tcp://127.0.0.1:*"
@@ -229,10 +229,10 @@ def test_points_of_a_distorted_picture_are_refused() -> None:
 
 def test_the_age_is_counted_from_capture() -> None:
     now = time.monotonic_ns()
-    frame = replace(scene(), clock="host-monotonic", capture_time_ns=now - 3_000_000_000, received_ns=now)
+    frame = recaptured(scene(), clock="host-monotonic", time_ns=now - 3_000_000_000, received_ns=now)
     (got,), _ = exchange([frame])
     assert 3 < got.age() < 10
-    frame = replace(scene(), clock="camera-rtcp", capture_time_ns=time.time_ns() - 7_000_000_000)
+    frame = recaptured(scene(), clock="camera-rtcp", time_ns=time.time_ns() - 7_000_000_000)
     (got,), _ = exchange([frame])
     assert 7 < got.age() < 14
 
@@ -343,7 +343,7 @@ def test_latest_is_new_however_rarely_it_is_asked_for(size: tuple[int, int]) -> 
     def publish() -> None:
         index = 1
         while not ended.wait(0.02):
-            sink.write(replace(frame, index=index))
+            sink.write(recaptured(frame, index=index))
             index += 1
 
     with DepthSubscriber(sink.endpoint) as depths:

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.frame import CameraIntrinsics, DepthFrame
-from tests.support.doubles import make_depth_frame
+from tests.support.doubles import make_depth_frame, recaptured
 from tests.support.process import ROOT
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -32,8 +32,8 @@ def frames() -> list[DepthFrame]:
     lens = CameraIntrinsics(
         fx=8, fy=8, cx=3, cy=2, width=8, height=6, distortion_model="plumb_bob", distortion=(0.1, 0.0)
     )
-    rich = replace(plain, index=7, pts=None, camera=lens, rotation=90, retried=True, capture_uncertainty_ns=500)
-    return [plain, replace(rich, clock="camera-rtcp", focal=replace(rich.focal, raw_px=None, source="given"))]
+    rich = replace(plain, camera=lens, retried=True, focal=replace(plain.focal, raw_px=None, source="given"))
+    return [plain, recaptured(rich, index=7, pts=None, rotation=90, uncertainty_ns=500, clock="camera-rtcp")]
 
 
 def headers(options: ZmqOptions) -> list[dict[str, Any]]:

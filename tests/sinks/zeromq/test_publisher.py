@@ -117,7 +117,7 @@ def test_a_subscriber_receives_every_bit(tmp_path: Path, transport: str) -> None
         assert digest == hashlib.sha256(frame.depth.astype("<f4").tobytes()).hexdigest()
         assert header["schema"] == "depth-pro-stream/2"
         assert (header["encoding"], header["byte_order"], header["depth_unit"]) == ("32FC1", "little", 1.0)
-        assert (header["width"], header["height"], header["index"]) == (2000, 1500, frame.index)
+        assert (header["width"], header["height"], header["index"]) == (2000, 1500, frame.capture.index)
         assert header["K"] == frame.camera.matrix.ravel().tolist()
     first, second = (header["sequence"] for header, _ in received)
     assert isinstance(first, int)

@@ -33,7 +33,7 @@ def rgb(frame: Frame) -> np.ndarray[Any, np.dtype[np.uint8]]:
     array = picture.to_ndarray(
         format="rgb24", src_color_range=2 if frame.color_range == "full" else 1, dst_color_range=2
     )
-    return np.rot90(array, k=frame.rotation // 90)
+    return np.rot90(array, k=frame.capture.rotation // 90)
 
 
 def assert_upright(frame: Frame, size: tuple[int, int] = (media.WIDTH, media.HEIGHT)) -> None:
@@ -49,7 +49,7 @@ def assert_upright(frame: Frame, size: tuple[int, int] = (media.WIDTH, media.HEI
 def test_rotated_video_turns_upright(tmp_path: Path, rotation: int) -> None:
     stored = np.rot90(media.oriented(), k=-rotation // 90)
     (frame,) = media.read(media.write_video(tmp_path / "v.mp4", [stored], pixel_format="yuv444p", rotation=rotation))
-    assert frame.rotation == rotation
+    assert frame.capture.rotation == rotation
     assert_upright(frame)
 
 
@@ -58,7 +58,7 @@ def test_rotation_as_a_phone_writes_it(tmp_path: Path) -> None:
     stored = np.rot90(media.oriented(), k=1)
     matrix = [0, 1 << 16, 0, -(1 << 16), 0, 0, media.WIDTH << 16, 0, 1 << 30]
     (frame,) = media.read(media.write_video(tmp_path / "v.mp4", [stored], pixel_format="yuv444p", matrix=matrix))
-    assert frame.rotation == 270
+    assert frame.capture.rotation == 270
     assert_upright(frame)
 
 
@@ -111,16 +111,16 @@ def test_folder_in_natural_order_with_mixed_sizes_and_formats(tmp_path: Path) ->
     frames = [media.kept(f) for f in source]
     source.close()
     assert [(f.width, f.height) for f in frames] == sizes
-    assert [f.pts for f in frames] == [f.index for f in frames] == list(range(6))
-    assert [f.capture_time_ns for f in frames] == [i * 40_000_000 for i in range(6)]
-    luma = [media.number(f) if f.color_range == "full" else f.index for f in frames]
+    assert [f.capture.pts for f in frames] == [f.capture.index for f in frames] == list(range(6))
+    assert [f.capture.time_ns for f in frames] == [i * 40_000_000 for i in range(6)]
+    luma = [media.number(f) if f.color_range == "full" else f.capture.index for f in frames]
     assert luma == list(range(6))
 
 
 def test_image_rate_sets_the_clock_of_a_folder(tmp_path: Path) -> None:
     for n in range(3):
         save_numbered(tmp_path / f"{n}.png", n)
-    assert [f.capture_time_ns for f in media.read(tmp_path, image_rate=2)] == [0, 500_000_000, 1_000_000_000]
+    assert [f.capture.time_ns for f in media.read(tmp_path, image_rate=2)] == [0, 500_000_000, 1_000_000_000]
 
 
 def test_glob(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_broken_picture_in_a_folder_is_left_out(tmp_path: Path, caplog: pytest
         save_numbered(tmp_path / f"{n}.png", n)
     (tmp_path / "1.png").write_bytes(b"broken")
     frames = media.read(tmp_path)
-    assert [(f.index, f.pts, media.number(f)) for f in frames] == [(0, 0, 0), (1, 2, 2)]
+    assert [(f.capture.index, f.capture.pts, media.number(f)) for f in frames] == [(0, 0, 0), (1, 2, 2)]
     assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "1.png" in caplog.text
 

@@ -76,14 +76,14 @@ def test_a_camera_gives_the_newest_frames_with_their_times_of_reception(start_ca
     while not pipeline.wait(0.1):
         assert time.monotonic() < deadline
     status = pipeline.result()
-    indices = [f.index for f in sink.frames]
+    indices = [f.capture.index for f in sink.frames]
     assert indices == sorted(set(indices))
     assert status.dropped > 0
     assert status.processed + status.dropped == status.produced
-    times = np.array([f.capture_time_ns for f in sink.frames]) / 1e9
-    assert {f.clock for f in sink.frames} == {"host-monotonic"}
-    assert {f.capture_uncertainty_ns for f in sink.frames} == {None}
-    assert [f.capture_time_ns for f in sink.frames] == [f.received_ns for f in sink.frames]
+    times = np.array([f.capture.time_ns for f in sink.frames]) / 1e9
+    assert {f.capture.clock for f in sink.frames} == {"host-monotonic"}
+    assert {f.capture.uncertainty_ns for f in sink.frames} == {None}
+    assert [f.capture.time_ns for f in sink.frames] == [f.capture.received_ns for f in sink.frames]
     # 25 pictures a second, however many of them were dropped in between
     assert np.polyfit(indices, times, 1)[0] == pytest.approx(0.04, rel=0.25)
     assert status.latency_p50_s is not None
@@ -96,7 +96,7 @@ def read_camera_times(address: str, count: int, transport: Literal["tcp", "udp"]
     frames: list[Frame] = []
     for frame in source:
         frames.append(replace(frame, geometry=Geometry("gray", 1, 1), planes=(np.zeros((1, 1, 1), np.uint8),)))
-        if sum(f.clock == "camera-rtcp" for f in frames) == count:
+        if sum(f.capture.clock == "camera-rtcp" for f in frames) == count:
             break
         assert len(frames) < 1000, "no sender report in 40 s"
     source.close()
@@ -110,17 +110,17 @@ def test_capture_times_are_the_cameras_from_its_first_report_on(
     _, address = start_camera()
     frames = read_camera_times(address, 25, transport)
     to_wall_ns = time.time_ns() - time.monotonic_ns()
-    switched = next(i for i, f in enumerate(frames) if f.clock == "camera-rtcp")
+    switched = next(i for i, f in enumerate(frames) if f.capture.clock == "camera-rtcp")
     assert switched > 0
-    assert all(f.clock == "host-monotonic" and f.capture_uncertainty_ns is None for f in frames[:switched])
-    assert {f.clock for f in frames[switched:]} == {"camera-rtcp"}
-    times = np.array([f.capture_time_ns for f in frames[switched:]])
+    assert all(f.capture.clock == "host-monotonic" and f.capture.uncertainty_ns is None for f in frames[:switched])
+    assert {f.capture.clock for f in frames[switched:]} == {"camera-rtcp"}
+    times = np.array([f.capture.time_ns for f in frames[switched:]])
     # Camera and computer are one machine with one clock.
-    latencies = np.array([f.received_ns for f in frames[switched:]]) + to_wall_ns - times
+    latencies = np.array([f.capture.received_ns for f in frames[switched:]]) + to_wall_ns - times
     assert -1e6 < latencies.min() < 1e9
     assert (np.diff(times) > 0).all()
-    assert np.polyfit([f.index for f in frames[switched:]], times, 1)[0] == pytest.approx(40e6, rel=0.25)
-    assert all(0 < (f.capture_uncertainty_ns or 0) < 1_000_000 for f in frames[switched:])
+    assert np.polyfit([f.capture.index for f in frames[switched:]], times, 1)[0] == pytest.approx(40e6, rel=0.25)
+    assert all(0 < (f.capture.uncertainty_ns or 0) < 1_000_000 for f in frames[switched:])
 
 
 def test_capture_times_of_h264_belong_to_their_own_frames(start_camera: Callable[..., Camera], tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_capture_times_of_h264_belong_to_their_own_frames(start_camera: Callable
             out.mux(stream.encode(picture))
         out.mux(stream.encode())
     _, address = start_camera("--play", str(tmp_path / "uneven.mp4"))
-    frames = [f for f in read_camera_times(address, 50) if f.clock == "camera-rtcp"]
-    taken = np.array([f.capture_time_ns for f in frames])
-    shown = np.array([float((f.pts or 0) * f.time_base) for f in frames]) * 1e9
+    frames = [f for f in read_camera_times(address, 50) if f.capture.clock == "camera-rtcp"]
+    taken = np.array([f.capture.time_ns for f in frames])
+    shown = np.array([float((f.capture.pts or 0) * f.capture.time_base) for f in frames]) * 1e9
     assert {20e6, 60e6} <= set(np.diff(shown).round(-6))
     assert np.ptp(taken - shown) < 10e6
 

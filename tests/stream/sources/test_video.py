@@ -26,12 +26,12 @@ def test_every_frame_in_presentation_order(tmp_path: Path, suffix: str, options:
     path = media.numbered_video(tmp_path / f"v.{suffix}", 20, options=options)
     frames = media.read(path)
     assert [media.number(f) for f in frames] == list(range(20))
-    assert [f.index for f in frames] == list(range(20))
-    assert [f.capture_time_ns for f in frames] == pytest.approx([i * 10**8 for i in range(20)], abs=2e6)
-    pts = [f.pts for f in frames if f.pts is not None]
+    assert [f.capture.index for f in frames] == list(range(20))
+    assert [f.capture.time_ns for f in frames] == pytest.approx([i * 10**8 for i in range(20)], abs=2e6)
+    pts = [f.capture.pts for f in frames if f.capture.pts is not None]
     assert len(pts) == 20
-    assert np.diff(pts).tolist() == [int(Fraction(1, 10) / frames[0].time_base)] * 19
-    assert {f.clock for f in frames} == {"media"}
+    assert np.diff(pts).tolist() == [int(Fraction(1, 10) / frames[0].capture.time_base)] * 19
+    assert {f.capture.clock for f in frames} == {"media"}
 
 
 def test_info_of_a_file(tmp_path: Path) -> None:
@@ -48,15 +48,15 @@ def test_variable_frame_rate_keeps_the_timestamps_of_the_container(tmp_path: Pat
     images = [media.numbered(i) for i in range(len(pts))]
     path = media.write_video(tmp_path / "vfr.mkv", images, pts=pts, time_base=Fraction(1, 1000))
     frames = media.read(path)
-    assert [f.pts for f in frames] == pts
-    assert [f.capture_time_ns for f in frames] == [p * 10**6 for p in pts]
+    assert [f.capture.pts for f in frames] == pts
+    assert [f.capture.time_ns for f in frames] == [p * 10**6 for p in pts]
     assert [media.number(f) for f in frames] == list(range(len(pts)))
 
 
 def test_elementary_stream_without_timestamps(tmp_path: Path) -> None:
     frames = media.read(media.numbered_video(tmp_path / "v.h264", 8))
     assert [media.number(f) for f in frames] == list(range(8))
-    assert all(np.diff([f.capture_time_ns for f in frames]) > 0)
+    assert all(np.diff([f.capture.time_ns for f in frames]) > 0)
 
 
 def test_real_clip(street_walk: Path) -> None:
@@ -64,7 +64,7 @@ def test_real_clip(street_walk: Path) -> None:
     assert (source.info.frame_count, source.info.frame_rate) == (195, 15)
     frames = list(source)
     assert len(frames) == 195
-    assert all(np.diff([f.pts for f in frames if f.pts is not None]) > 0)
+    assert all(np.diff([f.capture.pts for f in frames if f.capture.pts is not None]) > 0)
     assert frames[0].geometry.plane_shapes == ((720, 1280, 1), (360, 640, 1), (360, 640, 1))
     assert (frames[0].color_space, frames[0].color_range) == ("bt709", "limited")
 
@@ -96,7 +96,7 @@ def test_truncated_file_yields_what_it_holds_then_raises(tmp_path: Path, suffix:
     assert len(frames) == whole >= 10
     assert "cut short" in str(error)
     assert f"last good frame: {len(frames) - 1}" in str(error)
-    assert [f.index for f in frames] == list(range(whole))
+    assert [f.capture.index for f in frames] == list(range(whole))
 
 
 def test_mp4_without_index(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_corrupt_packet_costs_its_own_frame(
     media.damage_packet(path, 14)
     frames = media.read(path)
     assert [media.number(f) for f in frames] == [i for i in range(30) if i != 14]
-    assert [f.index for f in frames] == list(range(29))
+    assert [f.capture.index for f in frames] == list(range(29))
     assert [r.levelname for r in caplog.records] == ["WARNING"]
 
 

@@ -474,11 +474,7 @@ def test_our_own_lossless_output_is_a_truth(tmp_path: Path, checkpoint: str) -> 
 def _depth_frame(index: int, depth: npt.NDArray[np.float32]) -> DepthFrame:
     frame = rgb_frame(_image(index), index=index, time_s=index / 15)
     return DepthFrame(
-        index=index,
-        pts=None,
-        time_base=frame.time_base,
-        capture_time_ns=frame.capture_time_ns,
-        clock="media",
+        capture=frame.capture,
         depth=depth,
         camera=CameraIntrinsics.from_focal(100, _WIDTH, _HEIGHT),
         focal=FocalEstimate(smoothed_px=100, raw_px=None, log_std=0, source="given"),

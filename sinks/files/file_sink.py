@@ -100,7 +100,7 @@ class FileSink(ABC):
         try:
             yield
         except FileExistsError as exc:
-            raise SinkError(f"{self._path} exists; choose another name or pass --overwrite") from exc
+            raise SinkError(f"{self._path} exists; choose another name or use `overwrite=True`") from exc
         except self._errors as exc:
             number = getattr(exc, "errno", None) or 0
             reason = self._reasons.get(number) or getattr(exc, "strerror", None) or exc

@@ -14,7 +14,7 @@ from stream.worker import ForeignCall
 _log = logging.getLogger(__name__)
 
 
-class Feed:
+class SinkFeed:
     """Writes what it is offered to one sink. The sink's failure ends this feed alone.
 
     Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stream.command_line import CommandLine, with_options
 from stream.errors import ConfigError, SourceError
-from stream.program import Program, with_options
 
 
 @pytest.mark.parametrize(
@@ -23,9 +23,10 @@ def test_fields_become_options(text: str, typed: str) -> None:
     assert with_options(text) == typed
 
 
-def program(error: BaseException | None) -> Program:
+def program(error: BaseException | None) -> CommandLine:
     """A command line that ends with ``error``."""
-    made = Program("python -m a.package.tool", summary="Does nothing.", epilogue="", interrupted="stopped; nothing kept")
+    name, said = "python -m a.package.tool", "stopped; nothing kept"
+    made = CommandLine(name, summary="Does nothing.", epilogue="", interrupted=said)
 
     @made.app.default
     def run(*, verbose: bool = False) -> None:  # noqa: ARG001 (an option to type)

@@ -11,7 +11,7 @@ from stream.ring import Ring
 from stream.worker import ForeignCall
 
 
-class Inference:
+class InferenceLoop:
     """Keeps the estimator as busy as the policy allows, one thread's loop.
 
     ``block``, for files: as many frames are in flight as the estimator takes, and its batches are full. Only the last

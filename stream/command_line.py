@@ -31,7 +31,7 @@ def quiet_start() -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
-class Program:
+class CommandLine:
     """A command line.
 
     Args:

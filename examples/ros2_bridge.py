@@ -43,7 +43,9 @@ except ModuleNotFoundError:  # a robot, where a copy of it lies beside this file
     try:
         from depth_subscriber import DepthMessage, DepthSubscriber, DepthTimeout, Keys, keep_receive_memory
     except ModuleNotFoundError as exc:
-        sys.exit(f"{exc}; the bridge needs depth_subscriber.py: put a copy of sinks/zeromq/depth_subscriber.py beside it")
+        sys.exit(
+            f"{exc}; the bridge needs depth_subscriber.py: put a copy of sinks/zeromq/depth_subscriber.py beside it"
+        )
 
 PARAMETERS: dict[str, tuple[str | bool, str]] = {
     "url": ("tcp://127.0.0.1:5555", "where depth is published: tcp://host:port or ipc:///path"),

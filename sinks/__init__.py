@@ -7,6 +7,7 @@
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
 ``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
+``scheme:…``           whatever a plug-in brings, see ``docs/plugins.md``
 =====================  ==========================================================================
 """
 
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from sinks.memory import MemorySink
 from sinks.null import NullSink
 from sinks.uri import SinkUri, parse_options, parse_uri, suggest
+from stream import plugins
 from stream.errors import ConfigError
 from stream.ports import Sink
 
@@ -32,18 +34,19 @@ def open_sink(uri: str, *, overwrite: bool = False) -> Sink:
         overwrite: whether a file that is already there may be replaced.
 
     Raises:
-        ConfigError: a scheme, option or value that is not known.
+        ConfigError: a scheme, option or value that is not known, or a plug-in that is broken.
         SinkError: the output cannot be created.
     """
     parsed = parse_uri(uri)
-    factory = _FACTORIES.get(parsed.scheme)
+    factory = _FACTORIES.get(parsed.scheme) or plugins.find(plugins.SINKS, parsed.scheme)
     if factory is None:
-        known = [scheme for scheme in _FACTORIES if scheme]
+        known = [*(scheme for scheme in _FACTORIES if scheme), *plugins.schemes(plugins.SINKS)]
         raise ConfigError(
             f"{parsed.text}: unknown kind of output {parsed.scheme!r}{suggest(parsed.scheme, known)}; allowed: "
             f"a file name, {', '.join(s + ':' for s in known)} (a file with a colon in its name: ./{parsed.text})"
         )
-    return factory(parsed, overwrite)
+    sink: Sink = factory(parsed, overwrite)
+    return sink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

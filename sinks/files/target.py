@@ -28,7 +28,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     except OSError as exc:
         raise SinkError(f"cannot write {path}: {exc.strerror}") from exc
     if dangles and (in_circles or not overwrite):
-        where = "itself; remove it" if in_circles else f"{path}, which does not exist; use `overwrite=True` to create that"
+        where = "itself; remove it" if in_circles else f"{path}, which does not exist; `overwrite=True` creates that"
         raise SinkError(f"cannot write {link}: it is a symbolic link to {where}, or choose another name")
     if is_dir:
         raise SinkError(f"cannot write {path}: it is a folder; name a file in it")

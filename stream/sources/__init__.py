@@ -8,12 +8,17 @@ is in our errors and in the loggers of these modules.
 from __future__ import annotations
 
 import glob
+import os
 import re
 import stat
+from collections.abc import Callable
+from typing import Any
 
+from stream import plugins
 from stream.errors import SourceError
 from stream.ports import Source
 from stream.sources.address import (
+    NETWORK_SCHEMES,
     camera_address,
     file_address,
     is_file_uri,
@@ -27,6 +32,7 @@ from stream.sources.video import VideoSource
 
 __all__ = ["SourceConfig", "open_source"]
 
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two characters at least: one and a colon is a Windows drive
 _CAMERA_DEVICE = re.compile(r"/dev/video\d+")
 
 
@@ -35,7 +41,7 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
 
     Args:
         uri: a video file, a picture, a folder or glob of pictures (``shots/*.png``), ``webcam:0``, ``/dev/video0``,
-            ``rtsp://…``, ``http(s)://…`` (a camera if its duration is unknown, else a file).
+            ``rtsp://…``, ``http(s)://…`` (a camera if its duration is unknown, else a file), or what a plug-in opens.
         config: timeouts and rates.
 
     Returns:
@@ -43,15 +49,27 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
 
     Raises:
         SourceError: it cannot be opened; the message says why and what to do.
+        ConfigError: a plug-in is broken.
     """
     config = config or SourceConfig()
     if not uri.strip():
         raise SourceError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
     if re.match(r"webcam(:|$)", uri) or _CAMERA_DEVICE.fullmatch(uri):
         return VideoSource(camera_address(uri, config), config)
+    if opener := _plugin(uri):
+        source: Source = opener(uri, config)
+        return source
     if "://" in uri and not is_file_uri(uri):
         return VideoSource(network_address(uri, config), config)
     return _open_local(uri, config)
+
+
+def _plugin(uri: str) -> Callable[..., Any] | None:
+    """What opens ``uri`` if its scheme is a plug-in's. Our own schemes come first, and so do files that exist."""
+    match = _SCHEME.match(uri)
+    if match is None or match[1].lower() in NETWORK_SCHEMES or is_file_uri(uri) or os.path.lexists(uri):
+        return None
+    return plugins.find(plugins.SOURCES, match[1].lower())
 
 
 def _open_local(uri: str, config: SourceConfig) -> Source:

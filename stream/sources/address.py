@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from stream import plugins
 from stream.errors import SourceError
 from stream.sources.config import SourceConfig
 
@@ -120,7 +121,7 @@ def network_address(uri: str, config: SourceConfig) -> Address:
         kind = f"{scheme}://" if _SCHEME.fullmatch(scheme) else "such"
         raise SourceError(
             f"{redact(uri)}: cannot read {kind} addresses; give a file, a folder, webcam:0 or one of "
-            + ", ".join(f"{s}://" for s in NETWORK_SCHEMES)
+            + ", ".join([*(f"{s}://" for s in NETWORK_SCHEMES), *(f"{s}:" for s in plugins.schemes(plugins.SOURCES))])
         )
     if not _has_valid_port(_authority(rest)):
         hint = "; in a password write / ? # as %2F %3F %23" if "@" in rest else ""

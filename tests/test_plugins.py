@@ -1,0 +1,89 @@
+"""Sources and sinks of other packages: the documented example, installed and run, and plug-ins that are broken."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sinks import open_sink
+from stream.errors import ConfigError, SourceError
+from stream.sources import open_source
+from tests.support.process import ROOT
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the example of docs/plugins.md is installed in."""
+    folder = tmp_path_factory.mktemp("plugin")
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    files = re.findall(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in files] == ["pyproject.toml", "nearest_depth.py"]
+    for name, text in files:
+        (folder / name).write_text(text, encoding="utf-8")
+    target = folder / "installed"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--disable-pip-version-check", "--target", target, folder], check=True)
+    return target
+
+
+def run(arguments: list[str], installed: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "run_stream.py"), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_documented_example_runs_without_an_edit_here(example: Path, tmp_path: Path) -> None:
+    arguments = ["grey:3", "--sink", "nearest:log.txt", "--model", "nano"]
+    done = run(arguments, example, tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert [int(index) for index, _ in lines] == [0, 1, 2]
+    assert all(0.0001 < float(depth) < 10_000 for _, depth in lines)
+    assert "3 frames → nearest:log.txt" in done.stdout
+
+    again = run(arguments, example, tmp_path)
+    assert again.returncode == 2
+    assert "nearest: the plug-in nearest_depth:NearestSink of nearest-depth failed: File exists" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def entry_point(folder: Path, distribution: str, group: str, scheme: str, value: str) -> None:
+    """Metadata of an installed package with one entry point."""
+    info = folder / f"{distribution}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[depth_pro_stream.{group}]\n{scheme} = {value}\n")
+
+
+@pytest.mark.parametrize(("group", "opens"), [("sinks", open_sink), ("sources", open_source)])
+def test_broken_plug_ins_are_named(group: str, opens: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert callable(opens)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry_point(tmp_path, "absent", group, "ab", "no_such_module_anywhere:Thing")
+    with pytest.raises(ConfigError, match=r"no_such_module_anywhere:Thing of absent, which cannot be imported: Module"):
+        opens("ab:secret@x")
+    for number in (1, 2):
+        entry_point(tmp_path, f"twin{number}", group, "cd", f"twin{number}:Thing")
+    with pytest.raises(ConfigError, match=r"cd: comes from .*twin\d:Thing of twin\d and .*; uninstall all but one"):
+        opens("cd:x")
+    with pytest.raises((ConfigError, SourceError), match=r"ab:, cd:|ab:.*cd:"):
+        opens("unknown://x")
+
+
+def test_what_is_ours_stays_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither our own schemes, nor Windows drives, nor files with a colon in their names go to a plug-in."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for number, scheme in enumerate(("rtsp", "c", "film", "webcam")):
+        entry_point(tmp_path, f"thief{number}", "sources", scheme, "no_such_module_anywhere:Thing")
+    (tmp_path / "film:1.mp4").write_bytes(b"no film")
+    for uri in ("film:1.mp4", "c:/x.mp4", "webcam:99", "rtsp://127.0.0.1:1/x"):
+        with pytest.raises(SourceError):
+            open_source(uri)
+    entry_point(tmp_path, "sinkthief", "sinks", "null", "no_such_module_anywhere:Thing")
+    assert open_sink("null:").name == "null:"

@@ -5,8 +5,8 @@
     source /opt/ros/jazzy/setup.bash
     python3 ros2_bridge.py --ros-args -p url:=tcp://192.168.1.7:5555 -p camera:=front
 
-Needs ROS 2 with Python 3.10 or newer, pyzmq and numpy, and of this project depth_subscriber.py alone: a copy of it beside
-this file will do. Parameters are those in ``PARAMETERS``; ``ros2 param describe`` explains them on the running node.
+Needs ROS 2 with Python 3.10 or newer, pyzmq and numpy, and of this project depth_subscriber.py alone: a copy beside this
+file will do. Parameters are those in ``PARAMETERS``; ``ros2 param describe`` explains them on the running node.
 
 ===================================  ===================================================================================
 ``<camera>/depth/image_rect``        ``Image``: 32FC1 metres (NaN: no estimate, +Inf: beyond range, REP 117), or 16UC1
@@ -43,9 +43,7 @@ except ModuleNotFoundError:  # a robot, where a copy of it lies beside this file
     try:
         from depth_subscriber import DepthMessage, DepthSubscriber, DepthTimeout, Keys, keep_receive_memory
     except ModuleNotFoundError as exc:
-        sys.exit(
-            f"{exc}; the bridge needs depth_subscriber.py: put a copy of sinks/zeromq/depth_subscriber.py beside it"
-        )
+        sys.exit(f"{exc}; the bridge needs a copy of sinks/zeromq/depth_subscriber.py beside it")
 
 PARAMETERS: dict[str, tuple[str | bool, str]] = {
     "url": ("tcp://127.0.0.1:5555", "where depth is published: tcp://host:port or ipc:///path"),

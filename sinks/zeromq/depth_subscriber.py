@@ -599,10 +599,11 @@ _REFUSED = [_FACTS[event] for event in (*_FINAL, zmq.EVENT_HANDSHAKE_FAILED_NO_D
 def keep_receive_memory() -> None:
     """Have the C library keep the memory that messages are received in. For programs that receive at a high rate.
 
-    A setting of the whole process, so it is the program that makes it, once, and not this class. glibc gives it back to the kernel when, at the end of a heap, twice the largest block that was ever freed lies free
-    (mallopt(3), M_MMAP_THRESHOLD), as two messages do now and then, and takes it again page by page. After a block of
-    31 MB (it remembers up to 32) it takes seven messages of 1080p; so up to 62 MB stay with the process. The block is
-    never touched; other C libraries do not care.
+    A setting of the whole process, so it is the program that makes it, once, and not this class. glibc gives it
+    back to the kernel when, at the end of a heap, twice the largest block that was ever freed lies free
+    (mallopt(3), M_MMAP_THRESHOLD), as two messages do now and then, and takes it again page by page. After a block
+    of 31 MB (it remembers up to 32) it takes seven messages of 1080p; so up to 62 MB stay with the process. The
+    block is never touched; other C libraries do not care.
     """
     np.empty(31 << 20, np.uint8)
 

@@ -129,11 +129,11 @@ def test_calibration_of_another_shape_is_refused(calibration: Path, size: tuple[
 
 
 def test_only_one_of_the_three_may_be_given(calibration: Path) -> None:
-    with pytest.raises(ConfigError, match="--focal-px and --fov both say"):
+    with pytest.raises(ConfigError, match="`focal_px` and `fov` both say"):
         CameraConfig(focal_px=1000.0, fov=60.0)
-    with pytest.raises(ConfigError, match="--fov and --camera-info"):
+    with pytest.raises(ConfigError, match="`fov` and `camera_info`"):
         CameraConfig(fov=60.0, camera_info=calibration)
-    with pytest.raises(ConfigError, match="--camera-info all say"):
+    with pytest.raises(ConfigError, match="`camera_info` all say"):
         CameraConfig(focal_px=1000.0, fov=60.0, camera_info=calibration)
 
 

@@ -336,7 +336,7 @@ def test_targets_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "there.mcap").write_bytes(b"precious")
     (tmp_path / "folder.mcap").mkdir()
     for name, message in {
-        "there.mcap": "exists; choose another name or pass --overwrite",
+        "there.mcap": "exists; choose another name or use `overwrite=True`",
         "folder.mcap": "is a folder",
         "missing/a.mcap": "there is no folder",
     }.items():

@@ -158,7 +158,7 @@ def test_ffv1_says_that_a_model_is_untrained(tmp_path: Path) -> None:
 def test_ffv1_does_not_resize(tmp_path: Path) -> None:
     sink = open_sink(f"{tmp_path}/a.mkv?codec=ffv1")
     sink.write(ramp(0))
-    with pytest.raises(SinkError, match=r"frame 1 is 32x48 and the ffv1 video 64x48: .*--output-size 64x48"):
+    with pytest.raises(SinkError, match=r"frame 1 is 32x48 and the ffv1 video 64x48: .*`output_size=64x48`"):
         sink.write(ramp(1, width=32))
     with pytest.raises(SinkError, match="an earlier frame failed"):
         sink.write(ramp(2))
@@ -195,7 +195,7 @@ def test_targets_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "there.mp4").write_bytes(b"precious")
     (tmp_path / "folder.mp4").mkdir()
     for name, message in {
-        "there.mp4": "exists; choose another name or pass --overwrite",
+        "there.mp4": "exists; choose another name or use `overwrite=True`",
         "folder.mp4": "is a folder",
         "missing/a.mp4": "there is no folder",
         "x" * 300 + ".mp4": "name too long",
@@ -209,7 +209,7 @@ def test_targets_are_checked_before_any_work(tmp_path: Path) -> None:
 def test_links_to_nowhere_are_found_out_before_any_work(tmp_path: Path) -> None:
     for name, target in {"new": "real.mp4", "lost": "missing/real.mp4", "loop": "loop.mp4"}.items():
         (tmp_path / f"{name}.mp4").symlink_to(target)
-    with pytest.raises(SinkError, match=r"symbolic link to .*real\.mp4, which does not exist; pass --overwrite"):
+    with pytest.raises(SinkError, match=r"symbolic link to .*real\.mp4, which does not exist; `overwrite=True`"):
         open_sink(f"{tmp_path}/new.mp4")
     with pytest.raises(SinkError, match=r"no folder .*missing"):
         open_sink(f"{tmp_path}/lost.mp4", overwrite=True)

@@ -5,8 +5,8 @@
     source /opt/ros/jazzy/setup.bash
     python3 ros2_bridge.py --ros-args -p url:=tcp://192.168.1.7:5555 -p camera:=front
 
-Needs ROS 2 with Python 3.10 or newer, pyzmq and numpy, and of this project depth_subscriber.py alone: a copy beside this
-file will do. Parameters are those in ``PARAMETERS``; ``ros2 param describe`` explains them on the running node.
+Needs ROS 2 with Python 3.10 or newer, pyzmq and numpy, and of this project depth_subscriber.py alone: a copy beside
+this file will do. Parameters are those in ``PARAMETERS``; ``ros2 param describe`` explains them on the running node.
 
 ===================================  ===================================================================================
 ``<camera>/depth/image_rect``        ``Image``: 32FC1 metres (NaN: no estimate, +Inf: beyond range, REP 117), or 16UC1

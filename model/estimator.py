@@ -45,7 +45,8 @@ from stream.ports import Event, Lease
 
 _log = logging.getLogger(__name__)
 _STEADY_STD = 0.01  # of log focal: so well known, it need not be estimated in every frame
-_FOV_DEG = (0.1, 179.9)  # the network's answers outside are failures, not lenses
+FOV_DEG = (0.1, 179.9)
+"""Fields of view outside are failures of the network, not lenses."""
 
 
 class _Lane:
@@ -262,7 +263,7 @@ class DepthProEstimator:
         """The focal length that scales this frame, and the camera it makes."""
         queued, frame, capture = job.queued, job.queued.frame, job.queued.frame.capture
         fov_deg = float(queued.lane.fov_and_finite[0])
-        usable = queued.with_fov and _is_finite(job) and _FOV_DEG[0] < fov_deg < _FOV_DEG[1]
+        usable = queued.with_fov and _is_finite(job) and FOV_DEG[0] < fov_deg < FOV_DEG[1]
         focal = self._focal.update(
             # A camera's own clock may take over in mid-stream; when frames arrived tells their distances all the same.
             time_s=capture.time_s if capture.clock == "media" else capture.received_ns * 1e-9,

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import run_stream
+from stream import command_line
 from stream.ports import SourceInfo
 from tests.support.process import Process
 
@@ -89,7 +90,7 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
     assert run(clip)[0] == 0
     assert len(decode(tmp_path / "clip_depth.mp4")) == 5
     status, _, err = run(clip)
-    assert status == run_stream.FAILED
+    assert status == command_line.FAILED
     assert "--overwrite" in complaint(err)
     assert run(clip, "--overwrite")[0] == 0
 
@@ -150,12 +151,12 @@ def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path)
     for source in (clip, clip.as_uri(), clip.as_uri().replace("file", "FILE"), clip.name, "sub/../clip.mp4"):
         for output in (clip.name, "link.mp4"):
             status, _, err = run(source, "--sink", output, "--overwrite")
-            assert status == run_stream.USAGE
+            assert status == command_line.USAGE
             assert "is the input" in complaint(err)
             assert clip.read_bytes() == before
     for twin in ("x.mp4?view=side-by-side", "sub/../x.mp4"):
         status, _, err = run(clip, "--sink", "x.mp4", "--sink", twin, "--overwrite")
-        assert status == run_stream.USAGE
+        assert status == command_line.USAGE
         assert "twice" in complaint(err)
 
 
@@ -163,7 +164,7 @@ def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, 
     for i, size in enumerate([(64, 48), (64, 48), (32, 24)]):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size[::-1], 3), 90, np.uint8))
     status, out, err = run(tmp_path / "*.png", "--sink", "mm.mkv?codec=ffv1", "--sink", "null:")
-    assert status == run_stream.SINK_FAILED
+    assert status == command_line.SINK_FAILED
     assert "FAILED" in out
     assert "3 frames → null:" in out
     assert "mm.mkv" in err
@@ -175,7 +176,7 @@ def test_a_truncated_file_gives_what_it_has_and_says_so(run, tmp_path: Path) -> 
     data = whole.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 8])
     status, out, err = run(tmp_path / "cut.mkv", "--sink", "view.mp4")
-    assert status == run_stream.FAILED
+    assert status == command_line.FAILED
     assert "cut.mkv" in complaint(err)
     written = len(decode(tmp_path / "view.mp4"))
     assert written > 5
@@ -243,7 +244,7 @@ def test_a_second_interrupt_stops_at_once(stalling_camera: str, tmp_path: Path) 
         assert started.process.poll() is None
         started.process.send_signal(signal.SIGINT)
         status, _ = started.end(timeout=10)
-    assert status == run_stream.INTERRUPTED, started.err
+    assert status == command_line.INTERRUPTED, started.err
     assert "stopped at once" in "".join(started.err)
 
 
@@ -252,7 +253,7 @@ def test_an_interrupt_while_everything_loads_leaves_no_traceback(tmp_path: Path)
         time.sleep(1)  # in the middle of the imports, which nothing marks
         started.process.send_signal(signal.SIGINT)
         status, _ = started.end(timeout=30)
-    assert status in (run_stream.INTERRUPTED, run_stream.DONE)
+    assert status in (command_line.INTERRUPTED, command_line.DONE)
     assert "Traceback" not in "".join(started.err)
 
 
@@ -270,4 +271,4 @@ def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped
     status, out, _ = run("--help")
     assert status == 0
     assert "python run_stream.py demo" in out
-    assert len(out.splitlines()) < 115
+    assert len(out.splitlines()) < 118

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from stream.command_line import DONE, FAILED, CommandLine, quiet_start
 
-if __name__ == "__main__":  # importing torch takes seconds; Ctrl-C in them is no reason for a traceback
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == "__main__":  # importing torch takes seconds
+    quiet_start()
 
 import logging
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import Group, Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from model.config import EngineConfig
+from model.engine import Engine, prepare_process
 from model.engine.device import choose_device
-from model.engine.precision import choose
 from model.lab.evaluation import MAX_DEPTH_M, Outcome, evaluate
 from model.lab.evaluation.datasets import DataConfig, open_dataset
-from model.lab.evaluation.page import Order, Page
+from model.lab.evaluation.html_page import Order, Page
 from model.lab.evaluation.report import counted
-from model.lab.evaluation.table import print_report
+from model.lab.evaluation.terminal_table import print_report
 from model.weights import load, resolve_auto
-from stream.errors import ConfigError, DepthStreamError, SinkError, one_line
-
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+from stream.errors import ConfigError, SinkError
 
 _EPILOGUE = """
 Examples:
@@ -45,13 +41,11 @@ Examples:
 Exit status: 0 evaluated; 1 something could not be read, run or written; 2 wrong command line; 130 Ctrl-C.
 """
 
-app = App(
-    name="python -m model.lab.evaluation",
-    help="Compare a network's depth with the truth.",
-    help_epilogue=_EPILOGUE,
-    version=lambda: version("depth-pro-stream"),
-    suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative=""),
+command_line = CommandLine(
+    "python -m model.lab.evaluation",
+    summary="Compare a network's depth with the truth.",
+    epilogue=_EPILOGUE,
+    interrupted="stopped; nothing was summed up",
 )
 _log = logging.getLogger("evaluate")
 
@@ -59,7 +53,7 @@ _NETWORK = Group("Network", sort_key=1)
 _DATA = Group("Data", sort_key=2)
 
 
-@app.default
+@command_line.app.default
 def run(
     data: str,
     /,
@@ -71,8 +65,7 @@ def run(
     verbose: bool = False,
     max_depth: float = MAX_DEPTH_M,
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
-    device: Annotated[str, Parameter(group=_NETWORK)] = "auto",
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Parameter(group=_NETWORK)] = "fp32",
+    network: Annotated[EngineConfig, Parameter(name="*", group=_NETWORK)] = EngineConfig(precision="fp32"),
     reading: Annotated[DataConfig, Parameter(name="*", group=_DATA)] = DataConfig(),
 ) -> int:
     """Evaluate a network on DATA and print what was found.
@@ -97,28 +90,26 @@ def run(
         Leave truth beyond this many metres out of depth errors.
     model
         auto, depth-pro, nano, or the path of a checkpoint. auto: depth-pro on a CUDA device, else nano.
-    device
-        auto, cpu, cuda or cuda:N.
-    precision
-        Number type of the network.
     """
     console = Console(stderr=True)
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format="%(message)s", stream=sys.stderr, force=True
     )
     if not max_depth > 0:
-        raise ConfigError(f"--max-depth must be metres above zero, not {max_depth}")
+        raise ConfigError(f"`max_depth` must be metres above zero, not {max_depth}")
     if json is not None and json.exists() and not overwrite:
-        raise ConfigError(f"{json} exists; name another file, or add --overwrite")
-    place = choose_device(device)
-    number_type = choose(precision, place)
+        raise ConfigError(f"{json} exists; name another file, or add `overwrite=True`")
+    if network.batch > 1:
+        raise ConfigError("pictures are evaluated one by one; leave out `batch`")
+    place = choose_device(network.device)
+    prepare_process(place)
     dataset = open_dataset(data, reading, device=str(place))
     pictures = Page(page, overwrite=overwrite) if page is not None else None
     if model == "auto":
         model, reason = resolve_auto(cuda_available=place.type == "cuda")
         _log.info("model %s. %s", model, reason)
-    loaded = load(model)
-    name = loaded.name if loaded.trained else f"{loaded.name} (untrained)"
+    engine = Engine(load(model), network)
+    name = engine.label
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -129,9 +120,9 @@ def run(
                 pictures.add(outcome, max_depth_m=max_depth)
             progress.update(task, advance=1)
 
-        report = evaluate(loaded, dataset.samples, place, max_depth_m=max_depth, precision=number_type, on_picture=show)
+        report = evaluate(engine, dataset.samples, max_depth_m=max_depth, on_picture=show)
     if json is not None:
-        about = {"data": data, "model": name, "precision": number_type, "device": str(place)}
+        about = {"data": data, "model": name, "precision": engine.precision, "device": str(place)}
         _write(json, report.to_json(**about))
     if pictures is not None:
         assert page is not None
@@ -142,7 +133,7 @@ def run(
     output.print(f"{name}, evaluated on {dataset.name}: {pictures_done}, truth up to {max_depth:g} m", style="bold")
     print_report(report, output)
     if report.broken_off is not None:
-        return _complain(f"broken off after {pictures_done}: {report.broken_off}", FAILED)
+        return command_line.complain(f"broken off after {pictures_done}: {report.broken_off}", FAILED)
     return DONE
 
 
@@ -157,26 +148,7 @@ def _write(path: Path, text: str) -> None:
         raise SinkError(f"cannot write {path}: {exc.strerror}") from exc
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command line; turns every error into one line. Returns the exit status."""
-    try:
-        return int(app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value") or DONE)
-    except (CycloptsError, ConfigError) as exc:
-        return _complain(exc, USAGE)
-    except DepthStreamError as exc:
-        return _complain(exc, FAILED)
-    except KeyboardInterrupt:
-        return _complain("stopped; nothing was summed up", INTERRUPTED)
-    except Exception as exc:  # noqa: BLE001 (the last line of defence: a person wants a sentence, not a traceback)
-        _log.debug("where it failed:", exc_info=True)
-        return _complain(f"unexpected {type(exc).__name__}: {exc}; --verbose shows where", FAILED)
-
-
-def _complain(error: object, status: int) -> int:
-    print(f"evaluate: {one_line(error)}", file=sys.stderr)
-    return status
-
+main = command_line.main
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(main(sys.argv[1:]))
+    command_line.run()

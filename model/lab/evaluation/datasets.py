@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from model.lab.evaluation import pairs, videos
-from model.lab.evaluation.intrinsics import Cameras
+from model.lab.evaluation.cameras import Cameras
 from model.lab.evaluation.sample import Sample
 from stream.errors import ConfigError
 
@@ -49,19 +49,19 @@ class DataConfig:
     """For seeds:, a folder in which rendered pictures are kept for the next time."""
 
     def __post_init__(self) -> None:
-        for option, value in (("depth-scale", self.depth_scale), ("fx", self.fx), ("frame-rate", self.frame_rate)):
+        for name, value in (("depth_scale", self.depth_scale), ("fx", self.fx), ("frame_rate", self.frame_rate)):
             if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"--{option} must be a positive number, not {value}")
-        for option, count, least in (
+                raise ConfigError(f"`{name}` must be a positive number, not {value}")
+        for name, count, least in (
             ("limit", self.limit, 1),
-            ("long-side", self.long_side, 32),
+            ("long_side", self.long_side, 32),
             ("samples", self.samples, 1),
             ("frames", self.frames, 2),
         ):
             if count is not None and count < least:
-                raise ConfigError(f"--{option} must be at least {least}, not {count}")
+                raise ConfigError(f"`{name}` must be at least {least}, not {count}")
         if self.fx is not None and self.camera_info is not None:
-            raise ConfigError("--fx and --camera-info both say what the focal length is; give only one of them")
+            raise ConfigError("`fx` and `camera_info` both say what the focal length is; give only one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,30 +92,30 @@ def open_dataset(spec: str, config: DataConfig, *, device: str = "cpu") -> Datas
         return _limited(_rendered(spec, scheme, numbers, config, device), config.limit)
     if path.is_dir():
         if config.depth is not None:
-            raise ConfigError(f"--depth is for videos; {path} is a folder, whose depth lies in it")
+            raise ConfigError(f"`depth` is for videos; {path} is a folder, whose depth lies in it")
         cameras = Cameras(path, fx=config.fx, camera_info=config.camera_info)
         found = pairs.find(path)
         samples = pairs.read(found, cameras, depth_scale=config.depth_scale)
         return _limited(Dataset(path.name, len(found), samples), config.limit)
     if path.is_file():
         if config.depth is None:
-            raise ConfigError(f"{path} is a file: give the video of its depth as --depth, or a folder of pairs instead")
+            raise ConfigError(f"{path} is a file: give the video of its depth as `depth`, or a folder of pairs instead")
         cameras = Cameras(path.parent, fx=config.fx, camera_info=config.camera_info)
-        samples = videos.read(path, config.depth, cameras, depth_scale=config.depth_scale)
-        return _limited(Dataset(path.name, videos.count(path), samples), config.limit)
+        count, samples = videos.read(path, config.depth, cameras, depth_scale=config.depth_scale)
+        return _limited(Dataset(path.name, count, samples), config.limit)
     raise ConfigError(f"{spec} is neither a folder, a video, seeds:200 nor flights:3")
 
 
 def _rendered(spec: str, scheme: str, numbers: str, config: DataConfig, device: str) -> Dataset:
-    from model.lab.evaluation import rendered  # the renderer is of no use to other data
+    from model.lab.evaluation import rendered_scenes  # the renderer is of no use to other data
 
-    seeds = rendered.held_out(spec, numbers)
+    seeds = rendered_scenes.held_out(spec, numbers)
     if scheme == "seeds":
-        samples = rendered.stills(
+        samples = rendered_scenes.stills(
             seeds, long_side=config.long_side, samples=config.samples, cache=config.cache, device=device
         )
         return Dataset(spec, len(seeds), samples)
-    samples = rendered.flights(
+    samples = rendered_scenes.flights(
         seeds,
         frames=config.frames,
         long_side=config.long_side,

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from natsort import natsorted
 
-from model.lab.evaluation.files import check_size, read_depth, read_image, read_matte
-from model.lab.evaluation.intrinsics import Cameras
+from model.lab.evaluation.cameras import Cameras
 from model.lab.evaluation.sample import Sample
+from model.lab.evaluation.truth_files import check_size, read_depth, read_matte
 from stream.errors import ConfigError, SourceError
+from stream.frame import Frame
+from stream.sources import open_source
+from stream.sources.images import IMAGE_SUFFIXES, is_image
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 _DEPTHS = (".npy", ".png")
 _FOLDERS = ("color", "colour", "rgb", "image", "images")
 _WORD = re.compile(r"(?<![a-z])(?:color|colour|rgb)(?![a-z])", re.IGNORECASE)
@@ -64,21 +67,26 @@ def read(pairs: list[Pair], cameras: Cameras, *, depth_scale: float) -> Iterator
         ConfigError: the focal length of a picture with depth is unknown.
     """
     for pair in pairs:
-        image = read_image(pair.image)
-        height, width = image.shape[:2]
+        frame = _picture(pair.image)
         depth = matte = f_px = None
         if pair.depth is not None:
             depth = read_depth(pair.depth, scale=depth_scale)
-            check_size(pair.depth, depth, image)
-            f_px = cameras.f_px(pair.name, width, height)
+            check_size(pair.depth, depth, frame)
+            f_px = cameras.f_px(pair.name, frame.width, frame.height)
         if pair.matte is not None:
             matte = read_matte(pair.matte)
-            check_size(pair.matte, matte, image)
-        yield Sample(name=pair.name, image=image, depth=depth, matte=matte, f_px=f_px)
+            check_size(pair.matte, matte, frame)
+        yield Sample(name=pair.name, frame=frame, depth=depth, matte=matte, f_px=f_px)
+
+
+def _picture(path: Path) -> Frame:
+    """The picture as the product reads it."""
+    with closing(open_source(str(path))) as source:
+        return next(iter(source))
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return natsorted(p for p in folder.iterdir() if p.suffix.lower() in _PICTURES)
+    return natsorted(p for p in folder.iterdir() if is_image(p))
 
 
 def _is_truth(path: Path) -> bool:
@@ -88,7 +96,7 @@ def _is_truth(path: Path) -> bool:
 def _pair(image: Path, place: Callable[[Path, str], Path]) -> Pair:
     """``place`` gives the path of depth or matte, without its ending."""
     depth = _only(image, [_ending(place(image, "depth"), ending) for ending in _DEPTHS])
-    matte = _only(image, [_ending(place(image, "matte"), ending) for ending in _PICTURES])
+    matte = _only(image, [_ending(place(image, "matte"), ending) for ending in IMAGE_SUFFIXES])
     if depth is None and matte is None:
         expected = " or ".join(str(_ending(place(image, "depth"), ending)) for ending in _DEPTHS)
         raise SourceError(f"{image} has no depth: expected {expected}")

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import torch
-
-from model.engine.precision import Precision
+from model.engine import Engine
 from model.focal import FocalConfig, FocalTracker
 from model.focal.scene_cut import SceneCutDetector
 from model.lab.evaluation.boundary_f1 import boundary_recall, boundary_scores
 from model.lab.evaluation.metrics import Depth, depth_errors, median_scale, valid_truth
-from model.lab.evaluation.predictor import Prediction, Predictor, rgb_frame
+from model.lab.evaluation.predictor import Prediction, Predictor
 from model.lab.evaluation.report import PictureFigures, Report, report
 from model.lab.evaluation.sample import Sample
 from model.lab.evaluation.sequence import SequenceRecorder
 from model.lab.evaluation.temporal import SequenceFigures
-from model.network import DepthProNetwork
-from model.weights import LoadedModel
 from stream.errors import DepthStreamError, SourceError, one_line
 
 MAX_DEPTH_M = 80.0
@@ -35,12 +31,10 @@ class Outcome:
 
 
 def evaluate(
-    model: LoadedModel | DepthProNetwork,
+    engine: Engine,
     samples: Iterable[Sample],
-    device: torch.device | str = "cpu",
     *,
     max_depth_m: float = MAX_DEPTH_M,
-    precision: Precision = "fp32",
     on_picture: Callable[[Outcome], None] | None = None,
 ) -> Report:
     """Compare a network's depth with the truth.
@@ -49,33 +43,30 @@ def evaluate(
     one, as in the product: one filter per sequence, reset at scene cuts.
 
     Args:
-        model: loaded weights, or a network in training (left in the mode it was in).
+        engine: runs the network, as in the product.
         samples: taken one by one; only the frame before is kept.
-        device: where the network runs.
         max_depth_m: truth beyond this is left out of depth errors. Boundary scores use all of it.
-        precision: number type for loaded weights; a network is run in its own.
         on_picture: called with every :class:`Outcome`, to draw it or to show progress.
 
     Raises:
         SourceError: no samples at all, or no depth up to ``max_depth_m`` in any.
         DepthStreamError: the first picture cannot be read or evaluated. A later one ends the report, which tells why.
     """
-    predictor = Predictor(model, device=device, precision=precision)
+    predictor = Predictor(engine)
     pictures: list[PictureFigures] = []
     sequences: list[SequenceFigures] = []
     video: _Video | None = None
     broken_off: str | None = None
     try:
-        with predictor.evaluating():
-            for index, sample in enumerate(samples):
-                if video is None or not sample.sequence or video.name != sample.sequence:
-                    if video is not None and video.name:
-                        sequences.append(video.recorder.figures())
-                    video = _Video(sample.sequence, max_depth_m)
-                outcome = video.evaluate(sample, index, predictor)
-                pictures.append(outcome.figures)
-                if on_picture is not None:
-                    on_picture(outcome)
+        for sample in samples:
+            if video is None or not sample.sequence or video.name != sample.sequence:
+                if video is not None and video.name:
+                    sequences.append(video.recorder.figures())
+                video = _Video(sample.sequence, max_depth_m)
+            outcome = video.evaluate(sample, predictor)
+            pictures.append(outcome.figures)
+            if on_picture is not None:
+                on_picture(outcome)
     except DepthStreamError as exc:
         if not pictures:
             raise
@@ -99,12 +90,12 @@ class _Video:
         self._cuts = SceneCutDetector()
         self._focal = FocalTracker(FocalConfig(mode="filter" if name else "off"))
 
-    def evaluate(self, sample: Sample, index: int, predictor: Predictor) -> Outcome:
-        frame = rgb_frame(sample.image, index=index, time_s=sample.time_s)
+    def evaluate(self, sample: Sample, predictor: Predictor) -> Outcome:
+        frame = sample.frame
         detected = bool(self.name) and self._cuts.update(frame)
         prediction = predictor(frame)
         focal = self._focal.update(
-            time_s=sample.time_s, raw_px=prediction.raw_f_px, width=frame.width, scene_cut=detected
+            time_s=frame.capture.time_s, raw_px=prediction.raw_f_px, width=frame.width, scene_cut=detected
         )
         depth = prediction.depth(focal.smoothed_px)
         figures = _figures(sample, prediction, focal.smoothed_px, depth, self._max_depth_m)

@@ -231,7 +231,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_weights_and_network_the_message_helps(cache: Path) -> None:
     message = refusal("depth-pro", config=None)
-    for part in ("depth_pro.pt", "model.safetensors", str(cache), "--model nano", "Temporary failure in name"):
+    for part in ("depth_pro.pt", "model.safetensors", str(cache), "`model=nano`", "Temporary failure in name"):
         assert part in message
 
 

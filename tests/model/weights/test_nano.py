@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from model.engine import Engine, EngineConfig
 from model.lab.evaluation import Report, evaluate
-from model.lab.evaluation.rendered import held_out, stills
+from model.lab.evaluation.rendered_scenes import held_out, stills
 from model.weights.loader import PACKAGED_NANO, load
 
 
@@ -13,7 +14,7 @@ from model.weights.loader import PACKAGED_NANO, load
 def report() -> Report:
     """A dozen held-out scenes."""
     samples = stills(held_out("seeds:12", "12"), long_side=512, samples=2, cache=None, device="cpu")
-    return evaluate(load("nano"), samples)
+    return evaluate(Engine(load("nano"), EngineConfig(device="cpu", precision="fp32")), samples)
 
 
 def test_it_is_small_and_trained() -> None:

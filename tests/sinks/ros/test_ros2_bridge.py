@@ -278,7 +278,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_files_are_enough_and_without_ros_one_line_says_what_to_do(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "sinks" / "zeromq_client.py", tmp_path)
+    shutil.copy(ROOT / "sinks" / "zeromq" / "depth_subscriber.py", tmp_path)
     done = run(tmp_path)
     assert done.returncode == 1
     assert "ROS 2 must be sourced first, such as: source /opt/ros/" in done.stderr
@@ -288,5 +288,5 @@ def test_two_files_are_enough_and_without_ros_one_line_says_what_to_do(tmp_path:
 def test_without_the_client_one_line_says_what_to_copy(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 1
-    assert "put a copy of sinks/zeromq/depth_subscriber.py beside it" in done.stderr
+    assert "the bridge needs a copy of sinks/zeromq/depth_subscriber.py beside it" in done.stderr
     assert done.stderr.count("\n") == 1

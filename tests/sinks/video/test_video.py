@@ -124,8 +124,11 @@ def test_ffv1_is_lossless_millimetres_with_the_focal_track(tmp_path: Path) -> No
     frames = []
     for index in range(4):
         frame = ramp(index, width=33, height=17)
-        frame.depth[0, :3] = math.nan, math.inf, 70.0
-        frames.append(replace(frame, focal=replace(frame.focal, smoothed_px=500.0 + index, raw_px=510.0 - index)))
+        depth = frame.depth.copy()
+        depth[0, :3] = math.nan, math.inf, 70.0
+        frames.append(
+            replace(frame, depth=depth, focal=replace(frame.focal, smoothed_px=500.0 + index, raw_px=510.0 - index))
+        )
     write(f"{path}?codec=ffv1", frames)
 
     cues, pictures = [], []

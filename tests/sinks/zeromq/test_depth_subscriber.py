@@ -621,7 +621,7 @@ _ALONE = """
 import sys
 # what a robot does not have
 sys.modules.update(dict.fromkeys(("orjson", "torch", "cv2", "zstandard", "sinks", "stream", "model")))
-from zeromq_client import DepthSubscriber, _from_json
+from depth_subscriber import DepthSubscriber, _from_json
 
 too_long = (b'[%d]' % 2**64, b'[%d]' % 10**400, b'[' * 9**5)
 for header in (b'[NaN]', b'[-Infinity]', b'[1e999]', '{}'.encode('utf-16'), *too_long):
@@ -637,7 +637,7 @@ with DepthSubscriber(sys.argv[1], timeout=20) as depths:
 def test_the_file_alone_receives_with_nothing_but_pyzmq_and_numpy(
     children: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    shutil.copy(ROOT / "sinks" / "zeromq_client.py", tmp_path)
+    shutil.copy(ROOT / "sinks" / "zeromq" / "depth_subscriber.py", tmp_path)
     sink = ZmqSink(ANYWHERE)
     children.append(start(_ALONE, sink.endpoint, folder=tmp_path))
     until = time.monotonic() + 60

@@ -24,7 +24,7 @@ from stream.frame import Frame, Geometry
 from stream.pipeline import Pipeline
 from stream.sources import SourceConfig, open_source
 from tests.support.doubles import ScriptedEstimator
-from tests.support.process import Process
+from tests.support.process import ROOT, Process
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 IMPATIENT = SourceConfig(open_timeout_s=3, read_timeout_s=1.5)
@@ -45,7 +45,7 @@ def start_camera() -> Iterator[Callable[..., Camera]]:
     servers: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> Camera:
-        script = Path(__file__).with_name("rtsp_server.py")
+        script = ROOT / "tests" / "support" / "rtsp_server.py"
         server = subprocess.Popen([SYSTEM_PYTHON, str(script), *arguments], stdout=subprocess.PIPE, text=True)
         servers.append(server)
         assert server.stdout is not None

@@ -14,33 +14,36 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from torch import Tensor
 
-from model.estimator import DepthProEstimator, EstimatorConfig
+from model.engine import Engine
+from model.engine.precision import Precision
 from model.focal import FocalConfig
 from model.lab.evaluation import Sample, evaluate
 from model.lab.evaluation.__main__ import main
 from model.lab.evaluation.datasets import DataConfig, open_dataset
-from model.lab.evaluation.predictor import Predictor, rgb_frame
+from model.lab.evaluation.predictor import Predictor
+from model.lab.evaluation.sample import rgb_frame
 from model.lab.scenes import HELD_OUT_SEEDS, still
-from model.weights.loader import LoadedModel, save
+from model.weights import save
 from sinks import open_sink
 from stream.errors import ModelError, SourceError
 from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate
 from tests.conftest import MEDIA
-from tests.support.tiny import LooseLease, tiny_model
+from tests.support.tiny import collect_all, make_engine, make_estimator, tiny_model
 
 _WIDTH, _HEIGHT = 96, 54
 
 
 @pytest.fixture(scope="module")
-def tiny() -> LoadedModel:
-    return tiny_model()
+def tiny() -> Engine:
+    return make_engine()
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tiny: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> str:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(tiny.network, path, trained=True)
+    save(tiny_model().network, path, trained=True)
     return str(path)
 
 
@@ -57,15 +60,15 @@ def _depth(seed: int = 0) -> npt.NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def totals(tiny: LoadedModel) -> dict[str, Any]:
+def totals(tiny: Engine) -> dict[str, Any]:
     """What is to be found for the samples 0, 1 and 2."""
     found: dict[str, Any] = evaluate(tiny, [_sample(i) for i in range(3)]).to_dict()["total"]
     return found
 
 
-def _sample(seed: int = 0, **fields: Any) -> Sample:
+def _sample(seed: int = 0, *, time_s: float = 0.0, **fields: Any) -> Sample:
     fields = {"depth": _depth(seed), "f_px": 100.0, **fields}
-    return Sample(name=f"sample {seed}", image=_image(seed), **fields)
+    return Sample(name=f"sample {seed}", frame=rgb_frame(_image(seed), time_s=time_s), **fields)
 
 
 def _sky() -> Sample:
@@ -75,20 +78,16 @@ def _sky() -> Sample:
 # From samples to a report
 
 
-def test_a_prediction_is_what_the_product_gives(tiny: LoadedModel) -> None:
+def test_a_prediction_is_what_the_product_gives(tiny: Engine) -> None:
     frame = rgb_frame(_image())
-    product = DepthProEstimator(
-        model=tiny, focal=FocalConfig(mode="off"), config=EstimatorConfig(device="cpu", precision="fp32")
-    )
-    product.submit(LooseLease(frame))
-    theirs = product.collect()
+    (theirs,) = collect_all(make_estimator(engine=tiny, focal=FocalConfig(mode="off")), [frame])
     prediction = Predictor(tiny)(frame)
     assert prediction.raw_f_px is not None
-    assert prediction.raw_f_px == pytest.approx(theirs.focal.raw_px, rel=1e-5)
-    np.testing.assert_allclose(prediction.depth(prediction.raw_f_px), theirs.depth, rtol=1e-4)
+    assert prediction.raw_f_px == theirs.focal.raw_px
+    np.testing.assert_array_equal(prediction.depth(prediction.raw_f_px), theirs.depth)
 
 
-def test_each_row_is_scaled_with_its_own_focal_length(tiny: LoadedModel) -> None:
+def test_each_row_is_scaled_with_its_own_focal_length(tiny: Engine) -> None:
     """Where the truth is what the network says with another focal length, that is all it gets wrong."""
     prediction = Predictor(tiny)(rgb_frame(_image()))
     assert prediction.raw_f_px is not None
@@ -108,7 +107,7 @@ def test_each_row_is_scaled_with_its_own_focal_length(tiny: LoadedModel) -> None
     assert total.boundary.f1 == pytest.approx(1)
 
 
-def test_totals_are_means_over_pictures_and_kinds(tiny: LoadedModel) -> None:
+def test_totals_are_means_over_pictures_and_kinds(tiny: Engine) -> None:
     samples = [_sample(i, kind=kind) for i, kind in enumerate(("street", "room", "street"))]
     report = evaluate(tiny, samples)
     assert [p.name for p in report.pictures] == ["sample 0", "sample 1", "sample 2"]
@@ -122,7 +121,7 @@ def test_totals_are_means_over_pictures_and_kinds(tiny: LoadedModel) -> None:
     assert report.kinds["street"].pictures == 2
 
 
-def test_truth_decides_what_can_be_told(tiny: LoadedModel) -> None:
+def test_truth_decides_what_can_be_told(tiny: Engine) -> None:
     matte = (_depth() < 4).astype(np.float32)
     report = evaluate(tiny, [_sample(0, depth=None, f_px=None, matte=matte), _sample(1, f_px=None)])
     only_matte, only_depth = report.pictures
@@ -134,7 +133,7 @@ def test_truth_decides_what_can_be_told(tiny: LoadedModel) -> None:
     assert report.total.matte_recall == only_matte.matte_recall
 
 
-def test_a_picture_whose_depth_is_all_too_far_keeps_its_other_figures(tiny: LoadedModel) -> None:
+def test_a_picture_whose_depth_is_all_too_far_keeps_its_other_figures(tiny: Engine) -> None:
     report = evaluate(tiny, [_sample(0), _sample(1, depth=_depth(1) + 100), _sky()])
     far, sky = report.pictures[1:]
     assert (sky.metric, sky.boundary) == (None, None)
@@ -144,14 +143,7 @@ def test_a_picture_whose_depth_is_all_too_far_keeps_its_other_figures(tiny: Load
     assert report.total.metric == report.pictures[0].metric
 
 
-def test_a_network_in_training_stays_in_training(tiny: LoadedModel) -> None:
-    network = tiny_model().network.train()
-    report = evaluate(network, [_sample()])
-    assert network.training
-    assert report.total == evaluate(tiny, [_sample()]).total
-
-
-def test_a_sequence_is_scaled_with_the_filtered_focal_length(tiny: LoadedModel) -> None:
+def test_a_sequence_is_scaled_with_the_filtered_focal_length(tiny: Engine) -> None:
     """Each frame another picture: the network's focal length jumps, the filter holds it."""
     frames = [_sample(i, sequence="walk", time_s=i / 15, cut=i == 0, depth=np.full_like(_depth(), 2)) for i in range(8)]
     report = evaluate(tiny, [_sample(9), *frames, _sample(10)])
@@ -170,7 +162,7 @@ def test_a_sequence_is_scaled_with_the_filtered_focal_length(tiny: LoadedModel) 
     assert walk.raw.alignment_error is None  # no poses
 
 
-def test_a_still_camera_before_a_still_scene_is_aligned(tiny: LoadedModel) -> None:
+def test_a_still_camera_before_a_still_scene_is_aligned(tiny: Engine) -> None:
     frames = [_sample(0, sequence="tripod", time_s=i / 15, pose=np.eye(4)) for i in range(3)]
     (tripod,) = evaluate(tiny, frames).sequences
     assert tripod.truth_alignment_error == pytest.approx(0, abs=1e-5)
@@ -178,7 +170,7 @@ def test_a_still_camera_before_a_still_scene_is_aligned(tiny: LoadedModel) -> No
     assert tripod.raw.log_scale_step_std == pytest.approx(0, abs=1e-9)
 
 
-def test_no_frame_is_compared_with_one_of_another_shot(tiny: LoadedModel) -> None:
+def test_no_frame_is_compared_with_one_of_another_shot(tiny: Engine) -> None:
     frames = [_sample(i, sequence="film", time_s=i / 15, cut=True, pose=np.eye(4)) for i in range(3)]
     (film,) = evaluate(tiny, frames).sequences
     assert film.cuts == 2
@@ -186,7 +178,7 @@ def test_no_frame_is_compared_with_one_of_another_shot(tiny: LoadedModel) -> Non
     assert film.raw.log_scale_step_std is None
 
 
-def test_samples_that_tell_nothing_are_refused(tiny: LoadedModel) -> None:
+def test_samples_that_tell_nothing_are_refused(tiny: Engine) -> None:
     with pytest.raises(SourceError, match="the depth of sample 0 is invalid everywhere"):
         evaluate(tiny, [_sample(depth=np.full((_HEIGHT, _WIDTH), math.nan, np.float32))])
     with pytest.raises(SourceError, match=r"no picture has depth up to 0\.5 m"):
@@ -200,11 +192,13 @@ def test_samples_that_tell_nothing_are_refused(tiny: LoadedModel) -> None:
 
 
 def test_a_network_that_gives_nan_is_not_evaluated() -> None:
-    broken = tiny_model()
-    for parameter in broken.network.head.parameters():
-        parameter.fill_(math.nan)
+    class Broken(Engine):
+        def run(self, x: Tensor, precision: Precision, *, with_fov: bool) -> tuple[Tensor, Tensor | None]:
+            C, fov = super().run(x, precision, with_fov=with_fov)
+            return C * math.nan, fov
+
     with pytest.raises(ModelError, match="not finite"):
-        evaluate(broken, [_sample()])
+        evaluate(make_engine(kind=Broken), [_sample()])
 
 
 # From files to samples
@@ -288,7 +282,7 @@ def test_every_layout_of_a_folder_gives_the_same_report(
     assert [p["true_f_px"] for p in found["pictures"]] == [100.0] * 3
 
 
-def test_depth_in_other_units(tmp_path: Path, checkpoint: str, tiny: LoadedModel) -> None:
+def test_depth_in_other_units(tmp_path: Path, checkpoint: str, tiny: Engine) -> None:
     _write_image(tmp_path / "color.png")
     _write_depth(tmp_path / "depth.png", scale=5000)
     _run_json(tmp_path, checkpoint, "--fx", "100", "--depth-scale", "5000")
@@ -349,7 +343,7 @@ def _no_truth(folder: Path) -> None:
     [
         (lambda f: f.mkdir(), [], 2, "no pairs in"),
         (_no_depth_for_one, ["--fx=100"], 1, "1_color.png has no depth: expected .*1_depth.npy or .*1_depth.png"),
-        (_damaged_picture, ["--fx=100"], 1, "cannot read .*1_color.png: it is no picture, or damaged"),
+        (_damaged_picture, ["--fx=100"], 1, "1_color.png: not a video or picture FFmpeg can read"),
         (_damaged_depth, ["--fx=100"], 1, "1.depth.npy: it is no numpy file of numbers, or damaged"),
         (_depth_twice, ["--fx=100"], 1, "1.png has both 1.depth.npy and 1.depth.png"),
         (_picture_as_depth, ["--fx=100"], 1, r"1_depth.png holds uint8 \[54, 96, 3\], but depth is"),
@@ -378,7 +372,7 @@ def test_what_is_wrong_with_a_folder_is_one_line(
     lay_out(tmp_path / "shots")
     assert main([str(tmp_path / "shots"), "--model", checkpoint, *options]) == status
     error = capsys.readouterr().err
-    assert error.startswith("evaluate: ")
+    assert error.startswith("evaluation: ")
     assert error.count("\n") == 1
     assert re.search(words, error)
 
@@ -392,7 +386,7 @@ def test_pictures_before_a_bad_one_are_still_reported(
     assert main([str(tmp_path / "shots"), *arguments]) == 1
     printed = capsys.readouterr()
     assert "shots: 1 picture," in printed.out
-    assert "broken off after 1 picture: cannot read" in printed.err
+    assert "broken off after 1 picture: " in printed.err
     report = json.loads(figures.read_text())
     assert report["total"]["pictures"] == 1
     assert "1_color.png" in report["broken_off"]
@@ -446,7 +440,7 @@ def _millimetres(seed: int) -> npt.NDArray[np.uint16]:
     return np.rint(_depth(seed) * 1000).astype(np.uint16)
 
 
-def test_a_video_with_depth(tmp_path: Path, checkpoint: str, tiny: LoadedModel) -> None:
+def test_a_video_with_depth(tmp_path: Path, checkpoint: str, tiny: Engine) -> None:
     _write_video(tmp_path / "walk.mkv", [_image(i) for i in range(3)], "bgr0")
     _write_video(tmp_path / "truth.mkv", [_millimetres(i) for i in range(3)], "gray16le")
     options = ["--depth", str(tmp_path / "truth.mkv"), "--fx", "100", "--json", str(tmp_path / "r.json")]
@@ -514,7 +508,7 @@ def test_files_that_are_no_videos_are_one_line(
     assert "give the video of its depth as --depth" in capsys.readouterr().err
     options = ["--depth", str(tmp_path / "missing.mkv"), "--fx", "100"]
     assert main([str(tmp_path / "walk.mkv"), "--model", checkpoint, *options]) == 1
-    assert "cannot read the video" in capsys.readouterr().err
+    assert "walk.mkv: not a video or picture FFmpeg can read" in capsys.readouterr().err
 
 
 # Rendered scenes

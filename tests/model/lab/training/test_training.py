@@ -141,7 +141,7 @@ def test_another_pool_in_the_same_folder_is_refused(tmp_path: Path, other: dict[
 
 
 def test_a_pool_without_pictures_and_a_folder_without_a_pool_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"python -m model\.training render"):
+    with pytest.raises(ConfigError, match=r"python -m model\.lab\.training render"):
         Pool.open(tmp_path)
     Pool.create(tmp_path, PoolConfig(count=3, size=32))
     with pytest.raises(ConfigError, match="no picture yet"):
@@ -331,7 +331,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, pool: Pool, tiny: str) ->
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
 def test_validations_need_a_time(seconds: float) -> None:
-    with pytest.raises(ConfigError, match="validate-every"):
+    with pytest.raises(ConfigError, match="`validate_every`"):
         TrainConfig(validate_every=seconds)
 
 
@@ -342,9 +342,9 @@ def test_no_process_renders_nothing(tmp_path: Path) -> None:
 
 def test_another_configuration_does_not_continue_a_run(tmp_path: Path, pool: Pool, tiny: str) -> None:
     Trainer(tmp_path, [pool], short(), start_from=tiny).run()
-    with pytest.raises(ConfigError, match=r"another configuration \(--seed 0, not 1, --depth.steps 3, not 4\)"):
+    with pytest.raises(ConfigError, match=r"another configuration \(`seed=0`, not 1, `depth\.steps=3`, not 4\)"):
         Trainer(tmp_path, [pool], short(seed=1, depth=stages.Depth(steps=4, batch=1)), start_from=tiny)
-    with pytest.raises(ConfigError, match="--start-from"):
+    with pytest.raises(ConfigError, match="`start_from="):
         Trainer(tmp_path, [pool], short())
 
 

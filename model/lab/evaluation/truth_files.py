@@ -1,4 +1,7 @@
-"""Reads one picture or one depth map from a file. Whatever is wrong with it becomes a :class:`SourceError`."""
+"""Reads one depth map or one matte from a file. Whatever is wrong with it becomes a :class:`SourceError`.
+
+Not with a source of ours: those give pictures to look at, of 8 or 10 bits, and depth is exact in 16 or 32.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.lab.evaluation.metrics import Depth
+from sinks.millimetres import BEYOND_RANGE
 from stream.errors import SourceError, one_line
-
-BEYOND_RANGE = 65535
-
-
-def read_image(path: Path) -> npt.NDArray[np.uint8]:
-    """``uint8 [H, W, 3]`` RGB, upright (EXIF is honoured)."""
-    picture = _decode(path, cv2.IMREAD_COLOR)
-    return np.ascontiguousarray(picture[..., ::-1], np.uint8)
+from stream.frame import Frame
 
 
 def read_matte(path: Path) -> npt.NDArray[np.float32]:
@@ -58,11 +55,17 @@ def from_integers(values: npt.NDArray[Any], scale: float) -> Depth:
     return np.where(values >= BEYOND_RANGE, np.float32(np.inf), values.astype(np.float32) / np.float32(scale))
 
 
-def check_size(what: Path, array: npt.NDArray[Any], image: npt.NDArray[np.uint8]) -> None:
-    """Depth must be as large as its picture: resizing truth would make up boundaries."""
-    (height, width), (rows, columns) = array.shape, image.shape[:2]
-    if (height, width) != (rows, columns):
-        raise SourceError(f"{what} is {width}x{height}, but its picture {columns}x{rows}; they must be of one size")
+def check_size(what: Path, array: npt.NDArray[Any], frame: Frame) -> None:
+    """See to it that truth is as large as its picture: resizing it would make up boundaries.
+
+    Raises:
+        SourceError: it is not.
+    """
+    height, width = array.shape
+    if (height, width) != (frame.height, frame.width):
+        raise SourceError(
+            f"{what} is {width}x{height}, but its picture {frame.width}x{frame.height}; they must be of one size"
+        )
 
 
 def _decode(path: Path, flags: int) -> npt.NDArray[Any]:

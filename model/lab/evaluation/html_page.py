@@ -17,13 +17,14 @@ import numpy.typing as npt
 from model.lab.evaluation.metrics import Depth, DepthErrors, Mask, valid_truth
 from model.lab.evaluation.report import PictureFigures, Report, counted
 from model.lab.evaluation.run import Outcome
+from sinks.video.colormap import NO_ESTIMATE_RGB, DepthColormap
 from stream.errors import ConfigError, SinkError
 
 Picture = npt.NDArray[np.uint8]
 Order = Literal["worst", "given"]
 
 _WIDTH = 480  # pixels, at most, of what is stored
-_GRAY, _WHITE = 128, 255
+_WHITE = 255
 _WORST_ERROR = 0.5
 
 _STYLE = """
@@ -55,9 +56,9 @@ class Page:
         self._folder = folder
         self._images: list[list[tuple[str, str]]] = []
         if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"{folder} is a file; --page takes a folder")
+            raise ConfigError(f"{folder} is a file; `page` takes a folder")
         if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-            raise ConfigError(f"the folder {folder} is not empty; name another, or add --overwrite")
+            raise ConfigError(f"the folder {folder} is not empty; name another, or add `overwrite=True`")
         try:
             (folder / "pictures").mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -140,12 +141,10 @@ def depth_range(depth: Depth) -> tuple[float, float]:
 
 
 def colours(depth: Depth, near: float, far: float) -> Picture:
-    """RGB ``uint8 [H, W, 3]``: near red … far blue; +Inf white, no truth gray."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        place = np.log(far / depth) / np.log(far / near)
-        unknown = ~(depth > 0)
-    picture = _mapped(place, cv2.COLORMAP_TURBO)
-    picture[unknown] = _GRAY
+    """RGB ``uint8 [H, W, 3]``, the video sink's colours over another range: +Inf is white, no truth gray."""
+    picture = DepthColormap(min_m=near, max_m=far).rgb(depth).copy()
+    with np.errstate(invalid="ignore"):
+        picture[~(depth > 0)] = NO_ESTIMATE_RGB
     picture[np.isposinf(depth)] = _WHITE
     return picture
 
@@ -154,14 +153,11 @@ def error_colours(predicted: Depth, truth: Depth, valid: Mask) -> Picture:
     """RGB ``uint8 [H, W, 3]`` of the relative error: black 0 … yellow at 50 %; gray where there is no truth."""
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.abs(predicted - truth) / truth
-    picture = _mapped(error / _WORST_ERROR, cv2.COLORMAP_INFERNO)
-    picture[~valid] = _GRAY
+    level = np.nan_to_num(np.clip(error / _WORST_ERROR, 0, 1)) * 255
+    colors = cv2.applyColorMap(level.astype(np.uint8), cv2.COLORMAP_INFERNO)
+    picture = np.asarray(colors[..., ::-1], np.uint8).copy()
+    picture[~valid] = NO_ESTIMATE_RGB
     return picture
-
-
-def _mapped(place: npt.NDArray[np.floating], colormap: int) -> Picture:
-    level = np.nan_to_num(np.clip(place, 0, 1)) * 255
-    return np.asarray(cv2.applyColorMap(level.astype(np.uint8), colormap)[..., ::-1], np.uint8).copy()
 
 
 def _badness(figures: PictureFigures) -> float:

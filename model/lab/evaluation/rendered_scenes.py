@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from model.lab import scenes
-from model.lab.evaluation.sample import Sample
+from model.lab.evaluation.sample import Sample, rgb_frame
 from stream.errors import ConfigError, SourceError
 
 
@@ -50,7 +50,7 @@ def stills(seeds: Sequence[int], *, long_side: int, samples: int, cache: Path | 
                 _store(file, still)
         yield Sample(
             name=f"{still.kind} {number}",
-            image=still.image,
+            frame=rgb_frame(still.image),
             depth=still.depth,
             f_px=still.f_px,
             kind=still.kind,
@@ -72,12 +72,11 @@ def flights(
             frame = flight.render(index, samples=samples, device=device)
             yield Sample(
                 name=f"{motion} {number}, frame {index}",
-                image=frame.image,
+                frame=rgb_frame(frame.image, index=index, time_s=index / frame_rate),
                 depth=frame.depth,
                 f_px=frame.f_px,
                 kind=motion,
                 sequence=f"{motion} {number}",
-                time_s=index / frame_rate,
                 cut=index in flight.cuts,
                 pose=frame.pose,
             )
@@ -111,6 +110,6 @@ def _store(file: Path, still: scenes.Still) -> None:
 def _renderer() -> str:
     """Changes whenever the code of the renderer does, so that no picture of an older one is taken for its."""
     digest = hashlib.sha256()
-    for source in sorted(Path(scenes.__file__).parent.glob("*.py")):
+    for source in sorted(Path(scenes.__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:8]

@@ -60,7 +60,7 @@ class Cameras:
             return camera.fx
         if not self._entries:
             raise ConfigError(
-                f"no intrinsics for {name}: give its focal length in pixels as --fx, or put intrinsics.json, K.txt or "
+                f"no intrinsics for {name}: give its focal length in pixels as `fx`, or put intrinsics.json, K.txt or "
                 f"camera.yaml into {self._folder}"
             )
         entry = self._entries.get(name, self._entries)

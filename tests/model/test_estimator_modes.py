@@ -130,13 +130,18 @@ def test_a_cut_is_never_without_a_field_of_view() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_few_tiles_at_a_time_give_the_same_bits(precision: str) -> None:
+def test_a_few_tiles_at_a_time_give_the_same_depth(precision: str) -> None:
+    """Bit for bit in float32. In bfloat16 a CPU may sum the rows of a product in another order for another count."""
     frames = [random_frame(i) for i in range(2)]
     plain = run_all(make_estimator(load("nano"), focal=RAW, precision=precision), frames)
     small = run_all(make_estimator(load("nano"), focal=RAW, precision=precision, low_memory=True), frames)
     for ours, theirs in zip(small, plain, strict=True):
-        np.testing.assert_array_equal(ours.depth, theirs.depth)
-        assert ours.focal == theirs.focal
+        if precision == "fp32":
+            np.testing.assert_array_equal(ours.depth, theirs.depth)
+        else:
+            assert np.median(np.abs(ours.depth / theirs.depth - 1)) == 0
+            np.testing.assert_allclose(ours.depth, theirs.depth, rtol=0.02)
+        assert ours.focal.raw_px == pytest.approx(theirs.focal.raw_px, rel=0 if precision == "fp32" else 0.01)
 
 
 def changed_in_one_corner(x: torch.Tensor, by: float = 0.5) -> torch.Tensor:

@@ -13,10 +13,10 @@ _FRAME_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 
 def check_frame_id(frame_id: str) -> None:
-    """See to it that a coordinate frame can have that name in ROS.
+    """Refuse a name that no coordinate frame of ROS can have.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: it has other characters than letters, digits, _, -, . and /, or begins with a slash.
     """
     if not _FRAME_ID.fullmatch(frame_id):
         raise ConfigError(
@@ -25,10 +25,10 @@ def check_frame_id(frame_id: str) -> None:
 
 
 def check_quality(quality: int, image: str) -> None:
-    """See to it that ``quality`` can be that of the picture, ``image=jpeg`` or another.
+    """Refuse a JPEG quality that does not fit the picture's format ``image``.
 
     Raises:
-        ConfigError: it is out of range, or given for what is no JPEG.
+        ConfigError: it is not from 1 to 100, or the picture is no JPEG.
     """
     if not 1 <= quality <= 100:
         raise ConfigError(f"quality must be from 1 to 100 (best), not {quality}")

@@ -55,10 +55,10 @@ class SinkUri:
         return dataclasses.replace(self, target=path if is_windows else slash + path)
 
     def without_target(self) -> SinkUri:
-        """This URI, which has nothing between its scheme and its options.
+        """This URI, of a sink that takes no target.
 
         Raises:
-            ConfigError: it has.
+            ConfigError: something stands between the scheme and the options.
         """
         if self.target.strip("/"):
             raise ConfigError(f"{self.text}: {self.scheme}: goes nowhere; leave out what follows it")

@@ -53,7 +53,7 @@ class Source(Protocol):
 
 
 class Event(Protocol):
-    """Something that will have happened; ``torch.cuda.Event`` is one."""
+    """A point in a device's work that can be waited for; ``torch.cuda.Event`` is one."""
 
     def synchronize(self) -> None:
         """Wait until it has happened."""

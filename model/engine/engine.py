@@ -69,7 +69,10 @@ class Engine:
         self._fastest: Network = self._network(self.precision)
 
     def prepare(self, *, with_fov: Sequence[bool]) -> None:
-        """Get ready for :meth:`run` in these ways, so that no time is lost to it in mid-stream. Another time adds ways.
+        """Record or compile what :meth:`run` will launch, so that no time is lost to it in mid-stream.
+
+        Args:
+            with_fov: the ways in which :meth:`run` will be called; those of an earlier call stay prepared.
 
         Raises:
             ModelError: the device failed or is out of memory.

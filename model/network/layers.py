@@ -1,4 +1,4 @@
-"""The transformer and the one convolution that is not plain.
+"""The vision transformer, and a convolution that always computes in float32.
 
 Shape suffixes: B batch, C channels, N tokens, G token grid side, T tile side.
 """

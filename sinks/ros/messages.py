@@ -73,7 +73,7 @@ class RosTime:
 
 
 def header(stamp_ns: int, frame_id: str) -> ros.std_msgs__msg__Header:
-    """``stamp_ns`` as :class:`RosTime` gives it."""
+    """A message header, stamped with nanoseconds as :meth:`RosTime.stamp_ns` gives them."""
     sec, nanosec = divmod(stamp_ns, 10**9)
     return ros.std_msgs__msg__Header(ros.builtin_interfaces__msg__Time(sec=sec, nanosec=nanosec), frame_id)
 

@@ -666,10 +666,10 @@ def _of_64_bits(text: str) -> int:
 
 
 def _check(header: dict[str, Any]) -> None:
-    """Refuse a header whose fields are not what this client computes with.
+    """Check the fields of a header that this client computes with.
 
     Raises:
-        ProtocolError: it is.
+        ProtocolError: one is missing, of another type, or out of range.
     """
     try:
         right = tuple(map(type, _values_of(header))) in _TYPES
@@ -693,7 +693,7 @@ def unpack(part: Any) -> list[Any]:
     """Topic, header, depth and picture of a message in a single part (``conflate=1``).
 
     Raises:
-        ProtocolError: it is none.
+        ProtocolError: its lengths do not fit, or it begins with something else.
     """
     data = memoryview(part)
     head = bytes(data[:256])

@@ -29,7 +29,7 @@ _ROUNDING_NS = 2_000
 
 
 class CameraClock:
-    """Capture times of one connection on its camera's clock, once that is known; one for each connection.
+    """Gives the frames of one connection their capture times on the camera's own clock.
 
     No time is known before the first report (GStreamer's comes within about 2 s, RFC 3550 allows 5 s and more). From
     then on every frame has one, and they never run backwards, until the camera's clock is set by more than a frame

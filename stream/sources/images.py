@@ -46,7 +46,7 @@ def list_glob(pattern: str) -> list[Path]:
     """Pictures that match ``pattern`` (``**`` for any depth), naturally sorted.
 
     Raises:
-        SourceError: there are none.
+        SourceError: none match.
     """
     paths = [Path(p) for p in glob.glob(pattern, recursive=True)]  # noqa: PTH207
     return _sorted(paths, f"{redact_unknown(pattern)}: matches no pictures")

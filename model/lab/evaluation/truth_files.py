@@ -56,10 +56,10 @@ def from_integers(values: npt.NDArray[Any], scale: float) -> Depth:
 
 
 def check_size(what: Path, array: npt.NDArray[Any], frame: Frame) -> None:
-    """See to it that truth is as large as its picture: resizing it would make up boundaries.
+    """Refuse truth of another size than its picture: resizing it would make up boundaries.
 
     Raises:
-        SourceError: it is not.
+        SourceError: the sizes differ.
     """
     height, width = array.shape
     if (height, width) != (frame.height, frame.width):

@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, gelu, layer_norm, line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an inference network lives: the device and number type of its weights, and whether blocks go below it."""
+    """Where an inference network lives: device and number type of its weights, and whether its blocks use 8 bits."""
 
     device: torch.device
     dtype: torch.dtype

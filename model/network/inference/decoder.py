@@ -7,7 +7,8 @@ H W sides of a map; a number multiplies or divides.
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.nn.functional import relu
 
 from model.network.decoder import ResidualBlock
 from model.network.depth_pro import DepthProNetwork
+from model.network.inference import fused
 from model.network.inference.fold import (
     bias_through_conv,
     deconv_then_conv,
@@ -105,12 +107,25 @@ class FusionDecoder(nn.Module):
             deconv = deconv_then_pointwise(place.exact(block.deconv.weight), projection_OM)
             self.upsample.append(Deconv(deconv, block.out_conv.bias, place, stride=2))
 
+        # Where the two are added in one pass, so are their biases.
+        self.biases = nn.ParameterList(
+            place.fixed(place.exact(skip.resnet1.residual[3].bias) + place.exact(upsampled.out_conv.bias))
+            for skip, upsampled in pairwise(blocks)
+        )
+        self._fused = place.variant.fused_convolutions
+
     def forward(self, *skips: Tensor) -> Tensor:
-        sum_BDHH = skips[-1]
+        sum_BDHH, active_BDHH = skips[-1], None
         for level in reversed(range(len(skips) - 1)):
-            fused_BDHH = self.upsample[level](self.refine[level + 1](sum_BDHH))
-            sum_BDHH = self.refine_skip[level](skips[level]).add_(fused_BDHH)
-        finest_BDHH: Tensor = self.refine[0](sum_BDHH)
+            refined_BDHH = self.refine[level + 1](sum_BDHH, active_BDHH)
+            if self._fused:
+                sum_BDHH = cast(Residual, self.refine_skip[level]).product(skips[level])
+                upsampled_BDHH = cast(Deconv, self.upsample[level]).product(refined_BDHH)
+                active_BDHH = fused.bias_add_relu_(sum_BDHH, self.biases[level], skips[level], upsampled_BDHH)
+            else:
+                upsampled_BDHH = self.upsample[level](refined_BDHH)
+                sum_BDHH = self.refine_skip[level](skips[level]).add_(upsampled_BDHH)
+        finest_BDHH: Tensor = self.refine[0](sum_BDHH, active_BDHH)
         return finest_BDHH
 
 
@@ -122,6 +137,13 @@ class Residual(nn.Module):
         _, first, _, second = block.residual
         self.first, self.second = Conv.like(first, place), Conv.like(second, place)
 
-    def forward(self, x_BDHH: Tensor) -> Tensor:
-        refined: Tensor = self.second(self.first(relu(x_BDHH)).relu_())
-        return refined.add_(x_BDHH)
+    def forward(self, x_BDHH: Tensor, active_BDHH: Tensor | None = None) -> Tensor:
+        """``active_BDHH``: the ReLU of ``x_BDHH``, where it is at hand."""
+        return self.second.plus(self._hidden(x_BDHH, active_BDHH), x_BDHH)
+
+    def product(self, x_BDHH: Tensor) -> Tensor:
+        """What is added to ``x_BDHH``, without the last bias."""
+        return self.second.product(self._hidden(x_BDHH, None))
+
+    def _hidden(self, x_BDHH: Tensor, active_BDHH: Tensor | None) -> Tensor:
+        return self.first.relu(relu(x_BDHH) if active_BDHH is None else active_BDHH)

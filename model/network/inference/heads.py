@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from model.network.depth_pro import DepthProNetwork
 from model.network.fov import FovBranch
+from model.network.inference import fused
 from model.network.inference.fold import bias_through_conv, deconv_then_conv, pointwise_then_conv
 from model.network.inference.layers import Borders, Conv, Deconv, Linear, Place, as_map
 from model.network.inference.transformer import Transformer
@@ -47,9 +48,14 @@ class DepthHead(nn.Module):
         self.upsample_borders = Borders(bias_O33, place)
 
         self.last = Conv(last.weight, last.bias, place, padding=0, wide=True)
+        self._fused = place.variant.fused_head
 
     def forward(self, fused_BDHH: Tensor) -> Tensor:
         x_BDHH: Tensor = self.conv_borders(self.conv(fused_BDHH))
+        if self._fused and not self._in_bands:
+            upsampled_BDHH = self.upsample_borders(self.upsample.product(x_BDHH))
+            C: Tensor = fused.head_end(upsampled_BDHH, self.upsample.bias, self.last.weight.flatten(), self.last.bias)
+            return C
         batch, _, height, width = x_BDHH.shape
         last = self.last.weight
         C_BSS = x_BDHH.new_empty((batch, 2 * height, 2 * width), dtype=last.dtype)
@@ -78,9 +84,14 @@ class FovHead(nn.Module):
         last: Any = trained.head[4]
         self.last = Conv(last.weight, last.bias, place, padding=0, wide=True)
 
-    def forward(self, patches_BME: Tensor, lowest_BD_2G: Tensor) -> Tensor:
-        tokens_BMC, _ = self.transformer(patches_BME)
-        x = self.downsample(lowest_BD_2G).relu_().add_(as_map(self.narrow(tokens_BMC)))
-        x = self.second(self.first(x).relu_()).relu_()
+    def tokens(self, patches_BME: Tensor) -> Tensor:
+        """The branch's own tokens ``[B, M, C]`` of the smallest picture."""
+        tokens_BMC: Tensor = self.transformer(patches_BME)[0]
+        return tokens_BMC
+
+    def forward(self, tokens_BMC: Tensor, lowest_BD_2G: Tensor) -> Tensor:
+        """``fov_B`` of its tokens and the coarsest skip map."""
+        x = self.downsample.relu(lowest_BD_2G).add_(as_map(self.narrow(tokens_BMC)))
+        x = self.second.relu(self.first.relu(x))
         fov_B111: Tensor = self.last(x)
         return fov_B111.flatten()

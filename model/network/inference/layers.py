@@ -13,14 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, gelu, layer_norm, linear, scaled_dot_product_attention
 
+from model.network.inference import fused
+from model.network.inference.variant import PLAIN, Variant
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an inference network lives: device and number type of its weights, and whether its blocks use 8 bits."""
+    """Where an inference network lives: device and number type of its weights, and how it is put together."""
 
     device: torch.device
     dtype: torch.dtype
     float8: bool = False
+    variant: Variant = PLAIN
 
     def exact(self, weight: Tensor) -> Tensor:
         """A trained weight, for the algebra."""
@@ -59,8 +63,20 @@ class Norm(nn.Module):
         super().__init__()
         self.weight, self.bias, self._eps = place.fixed(norm.weight), place.fixed(norm.bias), norm.eps
 
+        self._fused = place.variant.fused_norms
+
     def forward(self, x: Tensor) -> Tensor:
         return layer_norm(x, self.weight.shape, self.weight, self.bias, self._eps)
+
+    def after(self, x: Tensor, delta: Tensor | None) -> tuple[Tensor, Tensor]:
+        """``x + delta``, which may be written into ``delta``, and its norm. ``None``: there is nothing to add."""
+        if delta is None:
+            return x, self(x)
+        if self._fused:
+            total, normed = fused.add_norm(x, delta, self.weight, self.bias, self._eps)
+            return total, normed
+        total = delta.add_(x)
+        return total, self(total)
 
 
 class Linear(nn.Module):
@@ -74,6 +90,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weight, self.bias = place.fixed(weight_OI), None if bias is None else place.fixed(bias)
         self._activate = activate
+        self._in_product = activate and bias is not None and place.variant.gelu_in_product
         self._packed: Tensor | None = None
         if _can_pack(place):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
@@ -87,6 +104,10 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self._packed is None:
+            if self._in_product:
+                assert self.bias is not None
+                rows_MO = torch._addmm_activation(self.bias, x.flatten(0, -2), self.weight.T, use_gelu=True)
+                return rows_MO.view(*x.shape[:-1], -1)
             product = linear(x, self.weight, self.bias)
             return gelu(product) if self._activate else product
         then = "gelu" if self._activate else "none"
@@ -151,6 +172,7 @@ class Conv(nn.Module):
             place = replace(place, dtype=torch.promote_types(place.dtype, torch.float32))
         self.weight, self.bias = place.fixed(weight), None if bias is None else place.fixed(bias)
         self._stride, self._padding = stride, padding
+        self._fused = place.variant.fused_convolutions
 
     @classmethod
     def like(cls, layer: Any, place: Place) -> Conv:
@@ -158,6 +180,26 @@ class Conv(nn.Module):
 
     def forward(self, x_BIHH: Tensor) -> Tensor:
         return conv2d(x_BIHH.to(self.weight.dtype), self.weight, self.bias, self._stride, self._padding)
+
+    def relu(self, x_BIHH: Tensor) -> Tensor:
+        """The convolution, then a ReLU."""
+        if not self._fused or self.bias is None:
+            return self.forward(x_BIHH).relu_()
+        out_BOHH = self.product(x_BIHH)
+        fused.bias_relu_(out_BOHH, self.bias)
+        return out_BOHH
+
+    def plus(self, x_BIHH: Tensor, addend_BOHH: Tensor) -> Tensor:
+        """The convolution, then a sum."""
+        if not self._fused or self.bias is None:
+            return self.forward(x_BIHH).add_(addend_BOHH)
+        out_BOHH = self.product(x_BIHH)
+        fused.bias_add_(out_BOHH, self.bias, addend_BOHH)
+        return out_BOHH
+
+    def product(self, x_BIHH: Tensor) -> Tensor:
+        """The convolution without its bias."""
+        return conv2d(x_BIHH.to(self.weight.dtype), self.weight, None, self._stride, self._padding)
 
 
 class Deconv(nn.Module):
@@ -170,6 +212,10 @@ class Deconv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return conv_transpose2d(x, self.weight, self.bias, self._stride, self._padding)
+
+    def product(self, x: Tensor) -> Tensor:
+        """The convolution without its bias."""
+        return conv_transpose2d(x, self.weight, None, self._stride, self._padding)
 
 
 class Borders(nn.Module):

@@ -20,7 +20,9 @@ from model.network.inference.decoder import FusionDecoder, Upsampling
 from model.network.inference.heads import DepthHead, FovHead
 from model.network.inference.layers import Place
 from model.network.inference.patches import TILES, PatchPyramid, tile_indices
+from model.network.inference.side_streams import SideStreams
 from model.network.inference.transformer import Transformer
+from model.network.inference.variant import PLAIN, Variant
 
 _TILES_AT_ONCE = 5  # to save memory
 
@@ -35,6 +37,7 @@ class InferenceNetwork(nn.Module):
             (see :class:`Float32Conv2d`). For another type build another: casting would round float32 layers, too.
         float8: multiply the matrices of the transformers' blocks in 8 bits (see :class:`Float8Linear`): approximate.
         low_memory: work through the tiles a few at a time, and through the head in bands on every device.
+        variant: how it is put together.
     """
 
     @torch.no_grad()
@@ -46,10 +49,11 @@ class InferenceNetwork(nn.Module):
         dtype: torch.dtype | None = None,
         float8: bool = False,
         low_memory: bool = False,
+        variant: Variant = PLAIN,
     ) -> None:
         super().__init__()
         weight = trained.encoder.fuse_lowres.weight
-        place = Place(device=device or weight.device, dtype=dtype or weight.dtype, float8=float8)
+        place = Place(device=device or weight.device, dtype=dtype or weight.dtype, float8=float8, variant=variant)
         self.config = trained.config
         grid = self.config.grid
         self._counts = (16 * grid**2, 4 * grid**2, grid**2)  # patches of the pyramid, finest picture first
@@ -65,8 +69,11 @@ class InferenceNetwork(nn.Module):
         self.image = Transformer(trained.encoder.image_encoder, whole, whole + 1, place)
         self.upsampling = Upsampling(trained, place)
         self.decoder = FusionDecoder(trained, place)
-        self.head = DepthHead(trained, place, in_bands=low_memory or place.device.type == "cpu")
+        in_bands = low_memory or (place.device.type == "cpu" and not variant.fused_head)
+        self.head = DepthHead(trained, place, in_bands=in_bands)
         self.fov = FovHead(trained.fov, Transformer(trained.fov.encoder[0], whole, whole + 1, place), place)
+        streams = 2 if variant.side_streams and place.device.type == "cuda" else 0
+        self._side = SideStreams(place.device, streams)
         self.eval()
 
     def forward(self, x_B3SS: Tensor, *, with_fov: bool = True) -> tuple[Tensor, Tensor | None]:
@@ -77,10 +84,16 @@ class InferenceNetwork(nn.Module):
 
         patches_BPE = self.pyramid(x_B3SS)
         smallest_BME = self.smallest(patches_BPE)
-        global_BMC, _ = self.image(smallest_BME)
+        with self._side.fork(0):
+            global_BMC, _ = self.image(smallest_BME)
+        fov_BMC = None
+        if with_fov:
+            with self._side.fork(1):
+                fov_BMC = self.fov.tokens(smallest_BME)
         final_BPC, hooked = self.tiles(patches_BPE)
+        self._side.join()
         C_BSS, lowest_BD_2G = self.decode(final_BPC, hooked, global_BMC)
-        return C_BSS, self.fov(smallest_BME, lowest_BD_2G) if with_fov else None
+        return C_BSS, None if fov_BMC is None else self.fov(fov_BMC, lowest_BD_2G)
 
     def smallest(self, patches_BPE: Tensor) -> Tensor:
         """The patches ``[B, G², E]`` of the smallest picture, which is the last tile."""

@@ -59,7 +59,7 @@ class ReusingNetwork(nn.Module):
                 self._fov_B = None
             self._C_BSS, self._lowest = network.decode(self._tokens[0], self._tokens[1:], self._global)
         if with_fov and self._fov_B is None:
-            self._fov_B = network.fov(smallest_1NE, self._lowest)
+            self._fov_B = network.fov(network.fov.tokens(smallest_1NE), self._lowest)
         return self._C_BSS, self._fov_B if with_fov else None
 
     def _changed(self, patches_1PE: Tensor) -> list[int]:

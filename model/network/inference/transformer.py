@@ -48,7 +48,7 @@ class Transformer(nn.Module):
         self.class_token = place.fixed(place.exact(vit.cls_token) + place.exact(vit.pos_embed[:, :1]))
         self.positions = place.fixed(vit.pos_embed[:, 1:])
         self.blocks = nn.ModuleList(Block(block, place) for block in vit.blocks)
-        self.norm = Norm(vit.norm, place)
+        self.norm: Norm = Norm(vit.norm, place)
         self.register_buffer("split", split.to(place.device), persistent=False)
         self.register_buffer("merge", merge.to(place.device), persistent=False)
         self._hooks, self._finest, self._at_once = hooks, finest, at_once
@@ -93,15 +93,18 @@ class Transformer(nn.Module):
         x_KNC = torch.cat((self.class_token.expand(len(tiles_KNC), -1, -1), tiles_KNC), dim=1)
 
         hooked = []
+        delta_KNC: Tensor | None = None  # what a block found is added by whoever comes next, together with its norm
         for number, block in enumerate(self.blocks[:-1]):
-            x_KNC = block(x_KNC)
+            x_KNC, delta_KNC = block(x_KNC, delta_KNC)
             if number in self._hooks:
+                x_KNC, delta_KNC = delta_KNC.add_(x_KNC), None
                 hooked.append(keep(x_KNC, merge[:finest], batch))
         # Of the last block's tokens, those that a neighbouring tile stands for, and the class tokens, are not needed.
-        x_BMC = self.blocks[-1](x_KNC, kept=merge, batch=batch)
+        x_BMC, delta_BMC = self.blocks[-1](x_KNC, delta_KNC, kept=merge, batch=batch)
+        x_BMC, normed_BMC = self.norm.after(x_BMC, delta_BMC)
         if len(self.blocks) - 1 in self._hooks:
             hooked.append(x_BMC[:, :finest])
-        return self.norm(x_BMC), hooked
+        return normed_BMC, hooked
 
     def _part(self, tiles: list[int]) -> _Part:
         tokens = self.positions.shape[1] + 1  # with its class token
@@ -153,11 +156,20 @@ class Block(nn.Module):
         self.fc1 = product(block.mlp.fc1.weight, block.mlp.fc1.bias, place, activate=True)
         self.fc2 = product.scaled(block.mlp.fc2, block.ls2.gamma, place)
 
-    def forward(self, x_KNC: Tensor, *, kept: Tensor | None = None, batch: int = 1) -> Tensor:
-        """All tokens, or ``x_BMC`` for those that are ``kept``: all are attended to, but only they are finished."""
-        attended_KNC = attention(self.qkv(self.norm1(x_KNC)), self._heads)
+    def forward(
+        self, x_KNC: Tensor, delta_KNC: Tensor | None = None, *, kept: Tensor | None = None, batch: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """The block's tokens as two addends: what came in with the attention added, and what is to be added to it.
+
+        Args:
+            x_KNC: the tokens.
+            delta_KNC: what is to be added to them first; it may be overwritten.
+            kept: finish these tokens only, as ``[B, M, C]``; all are attended to.
+            batch: pictures that ``kept`` is meant for.
+        """
+        x_KNC, normed_KNC = self.norm1.after(x_KNC, delta_KNC)
+        attended_KNC = attention(self.qkv(normed_KNC), self._heads)
         if kept is not None:
             x_KNC, attended_KNC = keep(x_KNC, kept, batch), keep(attended_KNC, kept, batch)
-        x_KNC = self.proj(attended_KNC).add_(x_KNC)
-        hidden: Tensor = self.fc2(self.fc1(self.norm2(x_KNC)))
-        return hidden.add_(x_KNC)
+        x_KNC, normed_KNC = self.norm2.after(x_KNC, self.proj(attended_KNC))
+        return x_KNC, self.fc2(self.fc1(normed_KNC))

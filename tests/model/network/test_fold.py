@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.network import DepthProNetwork, InferenceNetwork, init_random
 from model.network.config import PRESETS, NetworkConfig
 from model.network.inference import fold, heads
 from model.network.inference.layers import Borders, Place
 from model.network.inference.patches import tile_indices
+from model.network.inference.variant import FUSED, PLAIN
 from tests.model.network.test_network import CONFIGS, picture
 from tests.support.tiny import TINY
 
@@ -140,6 +143,56 @@ def test_the_whole_network_is_the_same_function(config: NetworkConfig) -> None:
         assert (folded(x)[0] - C).abs().mean() < 1.2 * (rounded(x)[0] - C).abs().mean()
         assert folded(x)[0].dtype == torch.float32
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("config", [TINY, PRESETS["nano"]], ids=["tiny", "nano"])
+def test_fused_operations_are_the_same_function(config: NetworkConfig) -> None:
+    """The form for GPUs, whose operators are plain ones on a CPU. ``test_kernels.py`` has what they are on a GPU."""
+    network, x = trained(config), picture(config, batch=2 if config == TINY else 1)
+    with torch.inference_mode():
+        plain, fused = InferenceNetwork(network), InferenceNetwork(network, variant=FUSED)
+        for found, expected in zip(fused(x), plain(x), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
+        assert fused(x, with_fov=False)[1] is None
+        exact, _ = plain(x)
+        rounded, once = (
+            InferenceNetwork(network, dtype=torch.bfloat16, variant=variant)(x)[0] for variant in (PLAIN, FUSED)
+        )
+        assert (once - exact).abs().mean() < 1.2 * (rounded - exact).abs().mean()
+
+
+class Counter(TorchDispatchMode):
+    """Counts the operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: collections.Counter[str] = collections.Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.calls[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_runs_by_itself_that_can_run_with_what_is_before_it() -> None:
+    """One frame of the form for GPUs: no bias, ReLU, sum or LayerNorm alone but the few that follow no product."""
+    config = PRESETS["nano"]
+    network = InferenceNetwork(trained(config), dtype=torch.bfloat16, variant=FUSED)
+    with torch.inference_mode(), Counter() as counter:
+        network(picture(config))
+    calls = counter.calls
+    levels, blocks = 4, config.depth
+    # Two sums with norms a block, in each of three transformers, but none before the first and after the hooks.
+    norms = 3 * 2 * blocks - len(config.hook_blocks)
+    assert calls["depth_pro.add_norm.default"] == norms
+    assert calls["aten.layer_norm.default"] == 3 + len(config.hook_blocks)
+    # A residual block ends in a sum: one with the upsampled map at each level, one at each refinement.
+    assert calls["depth_pro.bias_add_relu_.default"] == levels
+    assert calls["depth_pro.bias_add_.default"] == levels + 1
+    assert calls["depth_pro.bias_relu_.default"] == 2 * levels + 1 + 3  # and three in the field-of-view head
+    assert calls["depth_pro.head_end.default"] == 1
+    # The first ReLU of a residual block is alone where its map comes from the tokens.
+    assert calls["aten.relu.default"] + calls["aten.relu_.default"] == levels + 1
+    assert sum(n for name, n in calls.items() if name.startswith("aten.gelu")) == 0
 
 
 def test_bands_of_the_head_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

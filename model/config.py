@@ -28,6 +28,10 @@ class EngineConfig:
     """How a GPU is told what to do. eager: step by step; graph: as one CUDA graph; compile: compiled by torch first;
     auto: graph."""
 
+    kernels: Literal["auto", "plain", "fused"] = "auto"
+    """What a GPU computes with. plain: torch's operations one by one; fused: several in one pass, by kernels of our
+    own; auto: the fastest that was measured."""
+
     deterministic: bool = False
     """The same picture has the same depth on a GPU too, bit for bit, at some cost. With fp32 it always has."""
 

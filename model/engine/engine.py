@@ -16,8 +16,10 @@ from model.engine.device import choose_device, torch_errors
 from model.engine.device_streams import streams_for
 from model.engine.graphs import Network, accelerate, choose_launch
 from model.engine.precision import DTYPES, Precision, choose, wider
+from model.engine.variants import choose_variant
 from model.network import InferenceNetwork
 from model.network.inference.reuse import ReusingNetwork
+from model.network.inference.variant import PLAIN
 from model.weights import LoadedModel
 from model.weights.resample import at_input_size
 from stream.errors import ModelError
@@ -59,14 +61,16 @@ class Engine:
         self.label = _label(model, config.reuse_tiles)
         self.input_size, self.output_size = model.config.input_size, model.config.output_size
         self.streams = streams_for(self.device)
-        launch = choose_launch(config.launch, self.device)
-        self._launch = "eager" if config.reuse_tiles is not None else launch  # what is launched depends on the picture
+        self._launch = choose_launch(config.launch, self.device)
         self._networks: dict[Precision, Network] = {}
         self._prepared: list[bool] = []
         wanted = choose(config.precision, self.device)
         with self._computing():
             self.precision = self._first_finite(wanted)
         self._fastest: Network = self._network(self.precision)
+        self._variant = choose_variant(config.kernels, self.device, self.precision)
+        # What a network that remembers tiles launches depends on the picture; it can neither be recorded nor varied.
+        self._is_fast = config.reuse_tiles is None and (self._launch, self._variant) != ("eager", PLAIN)
 
     def prepare(self, *, with_fov: Sequence[bool]) -> None:
         """Record or compile what :meth:`run` will launch, so that no time is lost to it in mid-stream.
@@ -78,10 +82,14 @@ class Engine:
             ModelError: the device failed or is out of memory.
         """
         missing = [way for way in with_fov if way not in self._prepared]
-        if missing and self._launch != "eager":
+        if missing and self._is_fast:
             with self._computing(), self._cudnn(self.precision):
                 self._fastest = accelerate(
-                    self._network(self.precision), self._launch, self._noise(), with_fov=[*self._prepared, *missing]
+                    self._network(self.precision),
+                    self._launch,
+                    self._noise(),
+                    variant=self._variant,
+                    with_fov=[*self._prepared, *missing],
                 )
         self._prepared += missing
 

@@ -6,6 +6,7 @@ Both are checked against the plain network with a first batch, and given up wher
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from model.config import Launch
+from model.network import InferenceNetwork
+from model.network.inference.variant import PLAIN, Variant
 from stream.errors import ConfigError, one_line
 
 _WARM_UP = 3  # runs before a capture: libraries choose algorithms and take memory in the first ones
@@ -43,41 +46,57 @@ def choose_launch(wanted: Launch | Literal["auto"], device: torch.device) -> Lau
     return wanted
 
 
-def accelerate(network: Network, launch: Launch, probe_B3SS: Tensor, *, with_fov: Sequence[bool] = (True,)) -> Network:
-    """``network`` made fast, or itself where that does not work here.
+def accelerate(
+    network: Network,
+    launch: Launch,
+    probe_B3SS: Tensor,
+    *,
+    variant: Variant = PLAIN,
+    with_fov: Sequence[bool] = (True,),
+) -> Network:
+    """``network`` made fast, or as fast as it goes here.
 
     Args:
-        network: what is replaced; it goes on to be used.
+        network: what is replaced, in the plain variant; it goes on to be used.
+        launch: how the result is launched.
         probe_B3SS: pictures to check with, on the device, as many as will come together.
+        variant: how the result is put together. Where that does not work, the plain one is launched.
         with_fov: the ways in which the network will be called; another one takes its time when it first comes.
     """
-    if launch == "eager":
-        return network
-    start = time.monotonic()
+    expected = [network(probe_B3SS, with_fov=fov) for fov in with_fov]
     if launch == "compile":
         _log.info("compiling the network: a minute or more the first time, seconds when it is in the cache")
-    try:
-        faster = _faster(network, launch, probe_B3SS)
-        differences = [
-            _difference(found, expected)
-            for fov in with_fov
-            for found, expected in zip(faster(probe_B3SS, with_fov=fov), network(probe_B3SS, with_fov=fov), strict=True)
-        ]
-    except Exception as exc:  # noqa: BLE001 (compilers raise anything, and none of it keeps the plain network from running)
-        _log.warning("launch %s does not work here, going on without: %s", launch, one_line(exc)[:_LONGEST])
-        return network
-    if not all(difference <= _ROUNDING for difference in differences):  # NaN is no agreement either
-        _log.warning("launch %s gives other depth here (%.1f %%), going on without", launch, 100 * max(differences))
-        return network
-    _log.info("launch %s is ready after %.0f s", launch, time.monotonic() - start)
-    return faster
+    for tried in dict.fromkeys((variant, PLAIN)):
+        if launch == "eager" and tried == PLAIN:
+            break
+        start = time.monotonic()
+        what = f"launch {launch}" + ("" if tried == PLAIN else f" with {tried.name}")
+        try:
+            faster = _faster(network, launch, tried, probe_B3SS)
+            found = [faster(probe_B3SS, with_fov=fov) for fov in with_fov]
+        except Exception as exc:  # noqa: BLE001 (compilers raise anything, and none of it keeps the plain network from running)
+            _log.warning("%s does not work here, going on without: %s", what, one_line(exc)[:_LONGEST])
+            continue
+        difference = max(
+            _difference(mine, theirs)
+            for outputs in zip(found, expected, strict=True)
+            for mine, theirs in zip(*outputs, strict=True)
+        )
+        if difference <= _ROUNDING:  # NaN is no agreement either
+            _log.info("%s is ready after %.0f s", what, time.monotonic() - start)
+            return faster
+        _log.warning("%s gives other depth here (%.1f %%), going on without", what, 100 * difference)
+    return network
 
 
-def _faster(network: Network, launch: Launch, probe_B3SS: Tensor) -> Network:
-    if launch == "compile":
-        compiled: Network = torch.compile(network, dynamic=False)
-        network = compiled
-    return GraphedNetwork(network, batch=len(probe_B3SS)) if probe_B3SS.device.type == "cuda" else network
+def _faster(network: Network, launch: Launch, variant: Variant, probe_B3SS: Tensor) -> Network:
+    if isinstance(network, InferenceNetwork) and (variant != PLAIN or launch == "compile"):
+        network = network.in_variant(variant)
+        if launch == "compile":
+            network.compile_stages()
+    if launch == "eager" or probe_B3SS.device.type != "cuda":
+        return network
+    return GraphedNetwork(network, batch=len(probe_B3SS))
 
 
 class GraphedNetwork:
@@ -134,5 +153,6 @@ class _Recording:
 def _difference(found: Tensor | None, expected: Tensor | None) -> float:
     """Mean absolute difference, relative to the mean."""
     if found is None or expected is None:
-        return 0.0 if found is expected else float("inf")
-    return float((found - expected).abs().mean() / expected.abs().mean().clamp_min(1e-12))
+        return 0.0 if found is expected else math.inf
+    difference = float((found - expected).abs().mean() / expected.abs().mean().clamp_min(1e-12))
+    return math.inf if math.isnan(difference) else difference

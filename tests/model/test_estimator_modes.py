@@ -14,11 +14,13 @@ from model.config import EngineConfig, EstimatorConfig
 from model.engine import Engine
 from model.engine.graphs import accelerate, choose_launch
 from model.engine.precision import Precision, choose, wider
+from model.engine.variants import MEASURED_MS, VARIANTS, choose_variant
 from model.focal import FocalConfig
 from model.lab.demo import DemoSource
 from model.network import InferenceNetwork
 from model.network.inference import layers
 from model.network.inference.reuse import ReusingNetwork
+from model.network.inference.variant import FUSED, PLAIN
 from model.pixels.planes import host_tensor, network_input
 from model.weights import load
 from model.weights.resample import at_input_size
@@ -292,7 +294,7 @@ def test_a_faster_network_that_fails_or_differs_is_given_up(
     network = InferenceNetwork(tiny_model().network)
     x = torch.rand(1, 3, 256, 256)
 
-    def fails(*_args: object, **_options: object) -> object:
+    def fails(_network: InferenceNetwork) -> None:
         raise RuntimeError("no compiler\nin many lines")
 
     def differs(x: torch.Tensor, *, with_fov: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -300,12 +302,46 @@ def test_a_faster_network_that_fails_or_differs_is_given_up(
         return C * 1.1, fov
 
     with torch.inference_mode(), caplog.at_level(logging.WARNING):
-        monkeypatch.setattr(torch, "compile", fails)
+        monkeypatch.setattr(InferenceNetwork, "compile_stages", fails)
         assert accelerate(network, "compile", x) is network
-        monkeypatch.setattr(torch, "compile", lambda _network, **_options: differs)
+        monkeypatch.setattr(InferenceNetwork, "compile_stages", lambda twin: setattr(twin, "forward", differs))
         assert accelerate(network, "compile", x) is network
     assert "launch compile does not work here, going on without: no compiler" in caplog.messages[0]
     assert "gives other depth" in caplog.messages[1]
+
+
+def test_a_variant_shares_its_weights_and_is_given_up_where_it_does_not_work(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = InferenceNetwork(tiny_model().network)
+    x = torch.rand(1, 3, 256, 256)
+    before = network(x)
+    twin = network.in_variant(FUSED)
+    pointers = [{t.data_ptr() for t in (*n.parameters(), *n.buffers())} for n in (network, twin)]
+    assert pointers[0] == pointers[1]
+
+    with torch.inference_mode():
+        faster = accelerate(network, "eager", x, variant=FUSED)
+        assert faster is not network
+        for mine, theirs in zip(faster(x), before, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(network(x), before, strict=True))
+
+        def no_kernel(*_arguments: object) -> None:
+            raise RuntimeError("no Triton here")
+
+        monkeypatch.setattr(layers.fused, "add_norm", no_kernel)
+        with caplog.at_level(logging.WARNING):
+            assert accelerate(network, "eager", x, variant=FUSED) is network
+    (line,) = caplog.messages
+    assert "fused norms" in line
+    assert line.endswith("does not work here, going on without: no Triton here")
+
+
+def test_what_was_not_measured_is_not_chosen() -> None:
+    assert choose_variant("auto", CPU, "bf16") == choose_variant("fused", CPU, "bf16") == PLAIN
+    names = {name for card in MEASURED_MS.values() for name in card}
+    assert names <= VARIANTS.keys()
 
 
 def test_the_network_can_be_compiled_as_one_piece(

@@ -112,13 +112,13 @@ class FusionDecoder(nn.Module):
             place.fixed(place.exact(skip.resnet1.residual[3].bias) + place.exact(upsampled.out_conv.bias))
             for skip, upsampled in pairwise(blocks)
         )
-        self._fused = place.variant.fused_convolutions
+        self.variant = place.variant
 
     def forward(self, *skips: Tensor) -> Tensor:
         sum_BDHH, active_BDHH = skips[-1], None
         for level in reversed(range(len(skips) - 1)):
             refined_BDHH = self.refine[level + 1](sum_BDHH, active_BDHH)
-            if self._fused:
+            if self.variant.fused_convolutions:
                 sum_BDHH = cast(Residual, self.refine_skip[level]).product(skips[level])
                 upsampled_BDHH = cast(Deconv, self.upsample[level]).product(refined_BDHH)
                 active_BDHH = fused.bias_add_relu_(sum_BDHH, self.biases[level], skips[level], upsampled_BDHH)

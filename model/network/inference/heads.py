@@ -29,9 +29,9 @@ _BAND_BYTES = 8 << 20
 class DepthHead(nn.Module):
     """The decoder's map to canonical inverse depth ``C_BSS``, with the finest level's 1 × 1 projection in front."""
 
-    def __init__(self, trained: DepthProNetwork, place: Place, *, in_bands: bool) -> None:
+    def __init__(self, trained: DepthProNetwork, place: Place, *, low_memory: bool) -> None:
         super().__init__()
-        self._in_bands = in_bands
+        self._low_memory = low_memory
         first, deconv, second, _, last, _ = cast(Any, trained.head)
         projection: Any = trained.decoder.fusions[0].out_conv
 
@@ -48,11 +48,11 @@ class DepthHead(nn.Module):
         self.upsample_borders = Borders(bias_O33, place)
 
         self.last = Conv(last.weight, last.bias, place, padding=0, wide=True)
-        self._fused = place.variant.fused_head
+        self.variant = place.variant
 
     def forward(self, fused_BDHH: Tensor) -> Tensor:
         x_BDHH: Tensor = self.conv_borders(self.conv(fused_BDHH))
-        if self._fused and not self._in_bands:
+        if self.variant.fused_head and not self._low_memory:
             upsampled_BDHH = self.upsample_borders(self.upsample.product(x_BDHH))
             C: Tensor = fused.head_end(upsampled_BDHH, self.upsample.bias, self.last.weight.flatten(), self.last.bias)
             return C
@@ -60,7 +60,7 @@ class DepthHead(nn.Module):
         last = self.last.weight
         C_BSS = x_BDHH.new_empty((batch, 2 * height, 2 * width), dtype=last.dtype)
         rows = height
-        if self._in_bands:
+        if self._low_memory or x_BDHH.device.type == "cpu":
             rows = max(1, _BAND_BYTES // (batch * 2 * 2 * width * last.shape[1] * last.itemsize))
         for top in range(0, height, rows):
             # A row of the result depends on its own row of the map and on a neighbour.

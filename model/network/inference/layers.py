@@ -63,7 +63,7 @@ class Norm(nn.Module):
         super().__init__()
         self.weight, self.bias, self._eps = place.fixed(norm.weight), place.fixed(norm.bias), norm.eps
 
-        self._fused = place.variant.fused_norms
+        self.variant = place.variant
 
     def forward(self, x: Tensor) -> Tensor:
         return layer_norm(x, self.weight.shape, self.weight, self.bias, self._eps)
@@ -72,7 +72,7 @@ class Norm(nn.Module):
         """``x + delta``, which may be written into ``delta``, and its norm. ``None``: there is nothing to add."""
         if delta is None:
             return x, self(x)
-        if self._fused:
+        if self.variant.fused_norms:
             total, normed = fused.add_norm(x, delta, self.weight, self.bias, self._eps)
             return total, normed
         total = delta.add_(x)
@@ -90,7 +90,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weight, self.bias = place.fixed(weight_OI), None if bias is None else place.fixed(bias)
         self._activate = activate
-        self._in_product = activate and bias is not None and place.variant.gelu_in_product
+        self.variant = place.variant
         self._packed: Tensor | None = None
         if _can_pack(place):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
@@ -104,8 +104,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self._packed is None:
-            if self._in_product:
-                assert self.bias is not None
+            if self._activate and self.bias is not None and self.variant.gelu_in_product:
                 rows_MO = torch._addmm_activation(self.bias, x.flatten(0, -2), self.weight.T, use_gelu=True)
                 return rows_MO.view(*x.shape[:-1], -1)
             product = linear(x, self.weight, self.bias)
@@ -172,7 +171,7 @@ class Conv(nn.Module):
             place = replace(place, dtype=torch.promote_types(place.dtype, torch.float32))
         self.weight, self.bias = place.fixed(weight), None if bias is None else place.fixed(bias)
         self._stride, self._padding = stride, padding
-        self._fused = place.variant.fused_convolutions
+        self.variant = place.variant
 
     @classmethod
     def like(cls, layer: Any, place: Place) -> Conv:
@@ -183,7 +182,7 @@ class Conv(nn.Module):
 
     def relu(self, x_BIHH: Tensor) -> Tensor:
         """The convolution, then a ReLU."""
-        if not self._fused or self.bias is None:
+        if not self.variant.fused_convolutions or self.bias is None:
             return self.forward(x_BIHH).relu_()
         out_BOHH = self.product(x_BIHH)
         fused.bias_relu_(out_BOHH, self.bias)
@@ -191,7 +190,7 @@ class Conv(nn.Module):
 
     def plus(self, x_BIHH: Tensor, addend_BOHH: Tensor) -> Tensor:
         """The convolution, then a sum."""
-        if not self._fused or self.bias is None:
+        if not self.variant.fused_convolutions or self.bias is None:
             return self.forward(x_BIHH).add_(addend_BOHH)
         out_BOHH = self.product(x_BIHH)
         fused.bias_add_(out_BOHH, self.bias, addend_BOHH)

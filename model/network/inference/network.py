@@ -12,6 +12,9 @@ H W sides of a map; a number multiplies or divides.
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -69,12 +72,29 @@ class InferenceNetwork(nn.Module):
         self.image = Transformer(trained.encoder.image_encoder, whole, whole + 1, place)
         self.upsampling = Upsampling(trained, place)
         self.decoder = FusionDecoder(trained, place)
-        in_bands = low_memory or (place.device.type == "cpu" and not variant.fused_head)
-        self.head = DepthHead(trained, place, in_bands=in_bands)
+        self.head = DepthHead(trained, place, low_memory=low_memory)
         self.fov = FovHead(trained.fov, Transformer(trained.fov.encoder[0], whole, whole + 1, place), place)
-        streams = 2 if variant.side_streams and place.device.type == "cuda" else 0
-        self._side = SideStreams(place.device, streams)
+        self._side = _side_streams(place.device, variant)
         self.eval()
+
+    def in_variant(self, variant: Variant) -> InferenceNetwork:
+        """The same network put together in another way. It shares this one's weights and takes next to no memory."""
+        tensors: list[Any] = [*self.parameters(), *self.buffers()]
+        for module in self.modules():
+            tensors += [value for value in vars(module).values() if isinstance(value, Tensor | SideStreams)]
+        twin = copy.deepcopy(self, {id(shared): shared for shared in tensors})
+        varied: Any
+        for varied in twin.modules():
+            if hasattr(varied, "variant"):
+                varied.variant = variant
+        twin._side = _side_streams(self.tiles.positions.device, variant)
+        return twin
+
+    def compile_stages(self) -> None:
+        """Let torch compile the stages that gain by it when they are first called: blocks, upsampling, decoder."""
+        transformers = (self.tiles, self.image, self.fov.transformer)
+        for stage in (*(block for t in transformers for block in t.blocks), self.upsampling, self.decoder):
+            stage.compile(dynamic=False)
 
     def forward(self, x_B3SS: Tensor, *, with_fov: bool = True) -> tuple[Tensor, Tensor | None]:
         """As :meth:`DepthProNetwork.forward`: the same arguments, results and errors."""
@@ -105,3 +125,7 @@ class InferenceNetwork(nn.Module):
         skips = self.upsampling(*hooked, x0_BMC, x1_BMC, torch.cat((x2_BMC, global_BMC), dim=2))
         C_BSS: Tensor = self.head(self.decoder(*skips))
         return C_BSS, skips[-1]
+
+
+def _side_streams(device: torch.device, variant: Variant) -> SideStreams:
+    return SideStreams(device, 2 if variant.side_streams and device.type == "cuda" else 0)

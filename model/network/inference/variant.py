@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +25,13 @@ class Variant:
     side_streams: bool = False
 
     @property
-    def needs_triton(self) -> bool:
-        return self.fused_norms or self.fused_convolutions or self.fused_head
+    def name(self) -> str:
+        """What is on, for people."""
+        return ", ".join(f.name.replace("_", " ") for f in fields(self) if getattr(self, f.name)) or "plain operations"
 
 
 PLAIN = Variant()
 """Every operation by itself: what runs on a CPU, and what the others are checked against."""
-
-MEASURED = Variant(gelu_in_product=True, side_streams=True)
-"""What was measured to be faster on a GPU (docs/speed.md)."""
 
 FUSED = Variant(gelu_in_product=True, fused_norms=True, fused_convolutions=True, fused_head=True, side_streams=True)
 """All of it."""

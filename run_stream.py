@@ -11,6 +11,7 @@ import glob
 import logging
 import signal
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -112,6 +113,8 @@ def run(
         sinks = [opened.enter_context(closing(open_sink(uri, overwrite=overwrite))) for uri in uris]
         _refuse_clashes(source, [s.name for s in sinks])
         score = None if demo is None else DemoScore(demo)
+        if frames.info.live:
+            engine = replace(engine, compile_beside=True)
         depth = _estimator(
             model, engine, estimator, given, FocalConfig(mode=focal), name=frames.info.name, may_download=demo is None
         )

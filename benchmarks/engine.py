@@ -5,6 +5,7 @@
     pip install '.[dev]'
     python benchmarks/engine.py [--model depth-pro] [--frames 30] [--rounds 5] [--json-to engine.json]
     python benchmarks/engine.py --only "eager, bf16" --only "graph, bf16"    # those whose names contain that
+    python benchmarks/engine.py --levers                                     # minutes: each lever of the engine
     python benchmarks/engine.py --only 720p --trace trace.json --figure engine.png
 
 **Network**: the network alone, on a picture that is on the device already. All contenders have the same random weights,
@@ -52,11 +53,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the benchmarks run from
 
 from benchmarks.engine_contenders import Contender, contenders
 from benchmarks.engine_device import copy_rate, free, machine, product_rate, useful_flops
+from benchmarks.engine_levers import measure_levers
 from benchmarks.engine_network import NetworkBenchmark, NetworkRow
 from benchmarks.engine_stages import MODES, SIZES, TRACED, Stage, StageRow, measure_stage, trace
 from model.engine.device import choose_device
 from model.engine.host_memory import keep_freed_memory
-from model.engine.precision import Precision
+from model.engine.precision import Precision, choose
 from model.weights import LoadedModel, load, untrained
 
 SMALLER_INPUT = {"depth-pro": 1024}
@@ -263,6 +265,7 @@ def main(
     frames: int = 30,
     rounds: int = 5,
     only: Annotated[tuple[str, ...], cyclopts.Parameter(consume_multiple=True)] = (),
+    levers: bool = False,
     json_to: Path | None = None,
     figure: Path | None = None,
     trace_to: Annotated[Path | None, cyclopts.Parameter(name="--trace")] = None,
@@ -273,6 +276,7 @@ def main(
         model: default: depth-pro on a GPU, nano on a CPU.
         frames: of each contender in each round.
         only: rows whose name contains one of these.
+        levers: instead, the engine's levers one by one and together, with the network built once.
         json_to: write everything that was measured there, too.
         figure: draw frames per second there.
         trace_to: write a Chrome trace of some frames there.
@@ -286,6 +290,19 @@ def main(
     else:
         keep_freed_memory()  # as the estimator does; everybody profits from it
     preset = model or ("depth-pro" if place.type == "cuda" else "nano")
+    if levers:
+        measured = measure_levers(
+            untrained(preset),
+            place,
+            choose("auto", place),
+            frames=frames,
+            rounds=rounds,
+            console=Console(width=max(console.width, _WIDTH)),
+        )
+        if json_to is not None:
+            json_to.parent.mkdir(parents=True, exist_ok=True)
+            json_to.write_text(json.dumps(measured, indent=2) + "\n")
+        return
     chosen = contenders(place, input_size=SMALLER_INPUT.get(preset))
     stages = [Stage(size=size, mode=mode) for size in SIZES for mode in MODES]
     if only:

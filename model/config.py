@@ -28,6 +28,9 @@ class EngineConfig:
     """How a GPU is told what to do. eager: step by step; graph: as one CUDA graph; compile: compiled by torch first;
     auto: graph."""
 
+    compile_beside: bool = False
+    """With launch=compile: begin with the graph, compile beside it, and go over when that is ready. For cameras."""
+
     kernels: Literal["auto", "plain", "fused"] = "auto"
     """What a GPU computes with. plain: torch's operations one by one; fused: several in one pass, by kernels of our
     own; auto: the fastest that was measured."""

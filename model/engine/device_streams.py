@@ -1,4 +1,6 @@
-"""Three queues of device work - upload, compute, download - that run beside each other and meet at events.
+"""Queues of device work that run beside each other and meet at events: upload, compute, download.
+
+A fourth, beside, is for what is prepared while frames go through.
 
 On a CPU there are no queues: work is done when the call returns, and every event has already happened.
 """
@@ -12,7 +14,7 @@ import torch
 
 from stream.ports import Event
 
-Queue = Literal["upload", "compute", "download"]
+Queue = Literal["upload", "compute", "download", "beside"]
 
 
 class Streams(Protocol):
@@ -35,7 +37,7 @@ class CudaStreams:
     """One CUDA stream per queue."""
 
     def __init__(self, device: torch.device) -> None:
-        queues: tuple[Queue, ...] = ("upload", "compute", "download")
+        queues: tuple[Queue, ...] = ("upload", "compute", "download", "beside")
         self._streams = {q: torch.cuda.Stream(device) for q in queues}  # type: ignore[no-untyped-call]
 
     def on(self, queue: Queue) -> AbstractContextManager[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -11,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from model.config import EngineConfig
+from model.config import EngineConfig, Launch
 from model.engine.device import choose_device, torch_errors
-from model.engine.device_streams import streams_for
-from model.engine.graphs import Network, accelerate, choose_launch
+from model.engine.device_streams import Queue, streams_for
+from model.engine.graphs import GraphedNetwork, Network, accelerate, choose_launch
 from model.engine.precision import DTYPES, Precision, choose, wider
 from model.engine.variants import choose_variant
 from model.network import InferenceNetwork
@@ -83,14 +84,11 @@ class Engine:
         """
         missing = [way for way in with_fov if way not in self._prepared]
         if missing and self._is_fast:
-            with self._computing(), self._cudnn(self.precision):
-                self._fastest = accelerate(
-                    self._network(self.precision),
-                    self._launch,
-                    self._noise(),
-                    variant=self._variant,
-                    with_fov=[*self._prepared, *missing],
-                )
+            ways = [*self._prepared, *missing]
+            beside = self._launch == "compile" and self.config.compile_beside
+            self._fastest = self._accelerated("graph" if beside else self._launch, ways, queue="compute")
+            if beside:
+                threading.Thread(target=self._go_over, args=(ways,), name="compiles", daemon=True).start()
         self._prepared += missing
 
     def run(self, x_B3SS: Tensor, precision: Precision, *, with_fov: bool) -> tuple[Tensor, Tensor | None]:
@@ -102,6 +100,8 @@ class Engine:
             with_fov: whether to estimate the field of view.
         """
         network = self._fastest if precision == self.precision else self._network(precision)
+        if isinstance(network, GraphedNetwork):  # how it computes was decided when it was recorded
+            return network(x_B3SS, with_fov=with_fov)
         with self._cudnn(precision):
             return network(x_B3SS, with_fov=with_fov)
 
@@ -116,6 +116,22 @@ class Engine:
                 size, dtype=torch.uint8, pin_memory=self.device.type == "cuda"
             ).numpy()
         return memory
+
+    def _accelerated(self, launch: Launch, ways: Sequence[bool], *, queue: Queue) -> Network:
+        with self._computing(queue), self._cudnn(self.precision):
+            return accelerate(
+                self._network(self.precision), launch, self._noise(), variant=self._variant, with_fov=ways
+            )
+
+    def _go_over(self, ways: Sequence[bool]) -> None:
+        """A thread of its own: compile, then let :meth:`run` use that, from one frame to the next."""
+        try:
+            faster = self._accelerated("compile", ways, queue="beside")
+        except ModelError as exc:
+            _log.warning("compiled code is not ready to be used, going on without: %s", exc)
+            return
+        if faster is not self._network(self.precision):  # or compiling did not work, and the graph goes on
+            self._fastest = faster  # seen by the next call of run
 
     def _network(self, precision: Precision) -> Network:
         """The network in ``precision``; made when first needed."""
@@ -153,9 +169,9 @@ class Engine:
         return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1).to(self.device)
 
     @contextmanager
-    def _computing(self) -> Iterator[None]:
+    def _computing(self, queue: Queue = "compute") -> Iterator[None]:
         """Around what is computed outside of :meth:`run`."""
-        with torch_errors(), torch.inference_mode(), self.streams.on("compute"):
+        with torch_errors(), torch.inference_mode(), self.streams.on(queue):
             yield
 
     def _cudnn(self, precision: Precision) -> AbstractContextManager[None]:

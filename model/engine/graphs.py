@@ -72,7 +72,7 @@ def accelerate(
         start = time.monotonic()
         what = f"launch {launch}" + ("" if tried == PLAIN else f" with {tried.name}")
         try:
-            faster = _faster(network, launch, tried, probe_B3SS)
+            faster = launched(network, launch, tried, batch=len(probe_B3SS), on_gpu=probe_B3SS.device.type == "cuda")
             found = [faster(probe_B3SS, with_fov=fov) for fov in with_fov]
         except Exception as exc:  # noqa: BLE001 (compilers raise anything, and none of it keeps the plain network from running)
             _log.warning("%s does not work here, going on without: %s", what, one_line(exc)[:_LONGEST])
@@ -89,14 +89,13 @@ def accelerate(
     return network
 
 
-def _faster(network: Network, launch: Launch, variant: Variant, probe_B3SS: Tensor) -> Network:
+def launched(network: Network, launch: Launch, variant: Variant, *, batch: int, on_gpu: bool) -> Network:
+    """``network`` put together as ``variant`` says and launched as ``launch`` says, without any check."""
     if isinstance(network, InferenceNetwork) and (variant != PLAIN or launch == "compile"):
         network = network.in_variant(variant)
         if launch == "compile":
             network.compile_stages()
-    if launch == "eager" or probe_B3SS.device.type != "cuda":
-        return network
-    return GraphedNetwork(network, batch=len(probe_B3SS))
+    return GraphedNetwork(network, batch=batch) if on_gpu and launch != "eager" else network
 
 
 class GraphedNetwork:

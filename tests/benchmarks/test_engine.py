@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +16,12 @@ from benchmarks.engine import Result, benchmark, print_tables
 from benchmarks.engine_contenders import Contender, contenders, failing_on_warnings, place, quicken
 from benchmarks.engine_device import reason
 from benchmarks.engine_figure import draw
+from benchmarks.engine_levers import measure_levers
 from benchmarks.engine_network import depth_error
 from benchmarks.engine_stages import Stage, decoded_frames
+from model.engine.variants import VARIANTS
 from model.focal.scene_cut import SceneCutDetector
+from model.network import InferenceNetwork
 from tests.support.tiny import TINY, tiny_model
 
 CPU = torch.device("cpu")
@@ -132,3 +136,21 @@ def test_falling_back_is_a_failure() -> None:
 def test_frames_end_to_end_are_one_shot() -> None:
     cuts = SceneCutDetector()
     assert not any(cuts.update(frame) for frame in decoded_frames(320, 180)[1:])
+
+
+def test_the_levers_are_measured_with_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+    build = InferenceNetwork.__init__
+
+    def counted(network: InferenceNetwork, *arguments: Any, **options: Any) -> None:
+        built.append(1)
+        build(network, *arguments, **options)
+
+    monkeypatch.setattr(InferenceNetwork, "__init__", counted)
+    console = Console(file=io.StringIO(), width=200)
+    found = measure_levers(tiny_model(), torch.device("cpu"), "fp32", frames=1, rounds=2, console=console)
+    assert len(built) == 2  # one to vary, one to see errors from
+    assert [row["name"] for row in found["levers"]] == list(VARIANTS)
+    assert found["measured_ms"].keys() == VARIANTS.keys()
+    assert all(row["error"] < 1e-3 and row["lowest_ms"] <= row["ms"] <= row["highest_ms"] for row in found["levers"])
+    json.dumps(found)

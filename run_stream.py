@@ -11,7 +11,6 @@ import glob
 import logging
 import signal
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
@@ -113,10 +112,8 @@ def run(
         sinks = [opened.enter_context(closing(open_sink(uri, overwrite=overwrite))) for uri in uris]
         _refuse_clashes(source, [s.name for s in sinks])
         score = None if demo is None else DemoScore(demo)
-        if frames.info.live:
-            engine = replace(engine, compile_beside=True)
         depth = _estimator(
-            model, engine, estimator, given, FocalConfig(mode=focal), name=frames.info.name, may_download=demo is None
+            model, engine, estimator, given, FocalConfig(mode=focal), info=frames.info, may_download=demo is None
         )
         stages = Pipeline(
             source=frames, estimator=depth, sinks=sinks if score is None else [*sinks, score], config=pipeline
@@ -135,10 +132,10 @@ def _estimator(
     camera: GivenCamera,
     focal: FocalConfig,
     *,
-    name: str,
+    info: SourceInfo,
     may_download: bool,
 ) -> Estimator:
-    """The network's stage, ready to run, for the source ``name``."""
+    """The network's stage, ready to run, for one source."""
     from model.engine import Engine, prepare_process
     from model.engine.device import choose_device
     from model.estimator import DepthProEstimator
@@ -150,11 +147,11 @@ def _estimator(
         model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=may_download)
         _log.info("model %s. %s", model, reason)
     loaded = load(model)
-    running = Engine(loaded, engine)
+    running = Engine(loaded, engine, compile_beside=info.live)
     depth = DepthProEstimator(engine=running, camera=camera, focal=focal, config=estimator)
     if not loaded.trained:
         _log.warning("%s is untrained: its depth means nothing yet, and every output says so", loaded.name)
-    _log.info("%s: %s in %s on %s", name, loaded.name, running.precision, running.device)
+    _log.info("%s: %s in %s on %s", info.name, loaded.name, running.precision, running.device)
     return depth
 
 

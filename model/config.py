@@ -25,24 +25,19 @@ class EngineConfig:
     """Number type of the network. auto: bf16 where the hardware computes it, else fp32. fp8: approximate."""
 
     launch: Literal["auto", "eager", "graph", "compile"] = "auto"
-    """How a GPU is told what to do. eager: step by step; graph: as one CUDA graph; compile: compiled by torch first;
-    auto: graph."""
-
-    compile_beside: bool = False
-    """With launch=compile: begin with the graph, compile beside it, and go over when that is ready. For cameras."""
+    """How a GPU is told what to do. eager: step by step; graph: at once; compile: compiled first; auto: graph."""
 
     kernels: Literal["auto", "plain", "fused"] = "auto"
-    """What a GPU computes with. plain: torch's operations one by one; fused: several in one pass, by kernels of our
-    own; auto: the fastest that was measured."""
+    """plain: torch's operations; fused: several in one pass, on GPUs; auto: the fastest that was measured."""
 
     deterministic: bool = False
-    """The same picture has the same depth on a GPU too, bit for bit, at some cost. With fp32 it always has."""
+    """The same picture has the same depth on a GPU too, bit for bit. With fp32 it always has."""
 
     batch: int = 1
     """Frames that go through the network together, 64 at most. For files: frames wait for each other."""
 
-    low_memory: bool = False
-    """Work through the picture a few tiles at a time: the same depth, slower, in less memory."""
+    low_memory: bool | None = None
+    """A few tiles at a time: the same depth, slower, in less memory. Default: where a GPU has too little free."""
 
     reuse_tiles: float | None = None
     """Do not compute a tile again that differs by at most so many grey levels of 255. 0: identical tiles, exact. Above

@@ -16,6 +16,7 @@ from model.config import EngineConfig, Launch
 from model.engine.device import choose_device, torch_errors
 from model.engine.device_streams import Queue, streams_for
 from model.engine.graphs import GraphedNetwork, Network, accelerate, choose_launch
+from model.engine.memory import needs_low_memory
 from model.engine.precision import DTYPES, Precision, choose, wider
 from model.engine.variants import choose_variant
 from model.network import InferenceNetwork
@@ -34,6 +35,8 @@ class Engine:
     Args:
         model: network with weights, on the CPU, where it stays; what runs is an :class:`InferenceNetwork` made of it.
         config: device, number type, and how it is launched.
+        compile_beside: with ``launch=compile``, begin with the graph, compile beside it, and go over to compiled code
+            between two frames. For cameras: depth is there at once. (A file's depth would depend on when, by rounding.)
 
     Attributes:
         device: where it runs.
@@ -49,7 +52,7 @@ class Engine:
         ModelError: the network does not fit on the device, or gives no finite output in any number type.
     """
 
-    def __init__(self, model: LoadedModel, config: EngineConfig | None = None) -> None:
+    def __init__(self, model: LoadedModel, config: EngineConfig | None = None, *, compile_beside: bool = False) -> None:
         self.config = config = config or EngineConfig()
         self.device = choose_device(config.device)
         if config.input_size is not None:
@@ -58,7 +61,7 @@ class Engine:
                 _log.warning(
                     "%s: approximate depth, for it was trained at %d px", model.name, trained.config.input_size
                 )
-        self._model = model
+        self._model, self._compile_beside = model, compile_beside
         self.label = _label(model, config.reuse_tiles)
         self.input_size, self.output_size = model.config.input_size, model.config.output_size
         self.streams = streams_for(self.device)
@@ -66,6 +69,10 @@ class Engine:
         self._networks: dict[Precision, Network] = {}
         self._prepared: list[bool] = []
         wanted = choose(config.precision, self.device)
+        low_memory = config.low_memory
+        self._low_memory = (
+            needs_low_memory(model, self.device, wanted, config.batch) if low_memory is None else low_memory
+        )
         with self._computing():
             self.precision = self._first_finite(wanted)
         self._fastest: Network = self._network(self.precision)
@@ -85,7 +92,7 @@ class Engine:
         missing = [way for way in with_fov if way not in self._prepared]
         if missing and self._is_fast:
             ways = [*self._prepared, *missing]
-            beside = self._launch == "compile" and self.config.compile_beside
+            beside = self._launch == "compile" and self._compile_beside
             self._fastest = self._accelerated("graph" if beside else self._launch, ways, queue="compute")
             if beside:
                 threading.Thread(target=self._go_over, args=(ways,), name="compiles", daemon=True).start()
@@ -142,7 +149,7 @@ class Engine:
                 device=self.device,
                 dtype=DTYPES[precision],
                 float8=precision == "fp8",
-                low_memory=self.config.low_memory,
+                low_memory=self._low_memory,
             )
             reuse = self.config.reuse_tiles
             self._networks[precision] = network if reuse is None else ReusingNetwork(network, tolerance=reuse)

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.engine import Engine, EngineConfig
 from model.engine import engine as engine_module
 from model.engine.graphs import Network
 from stream.pipeline import Pipeline
 from tests.support.doubles import ScriptedSink, ScriptedSource
-from tests.support.tiny import make_engine, make_estimator
+from tests.support.tiny import make_estimator, tiny_model
 
 SOON = 20.0
 
@@ -29,6 +30,11 @@ class Counted:
     def __call__(self, x: Tensor, *, with_fov: bool = True) -> tuple[Tensor, Tensor | None]:
         self.runs += 1
         return self._network(x, with_fov=with_fov)
+
+
+def beside() -> Engine:
+    config = EngineConfig(device="cpu", precision="fp32", launch="compile")
+    return Engine(tiny_model(), config, compile_beside=True)
 
 
 @pytest.fixture
@@ -69,7 +75,7 @@ def test_frames_go_over_to_compiled_code_in_mid_run(compiler: Compiler) -> None:
                 time.sleep(0.001)
 
     sink = ScriptedSink()
-    estimator = make_estimator(engine=make_engine(launch="compile", compile_beside=True))
+    estimator = make_estimator(engine=beside())
     source = ScriptedSource(30, width=lambda _i: 64, hook=let_go)
     Pipeline(source=source, estimator=estimator, sinks=[sink]).run()
     assert sink.written == list(range(30))
@@ -87,7 +93,7 @@ def test_a_compiler_that_fails_costs_a_line_and_nothing_else(
     compiler.may_finish.set()
     sink = ScriptedSink()
     with caplog.at_level(logging.WARNING):
-        estimator = make_estimator(engine=make_engine(launch="compile", compile_beside=True))
+        estimator = make_estimator(engine=beside())
         Pipeline(source=ScriptedSource(5, width=lambda _i: 64), estimator=estimator, sinks=[sink]).run()
         deadline = time.monotonic() + SOON
         while not caplog.messages and time.monotonic() < deadline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from stream.channel import Channel, Policy
-from stream.errors import DepthStreamError
+from stream.errors import DepthStreamError, SinkError
 from stream.frame import DepthFrame
 from stream.ports import Sink
 from stream.stats import SinkStatus
@@ -57,7 +57,7 @@ class SinkFeed:
             for frame in self._channel:
                 self._write(frame)
                 del frame  # or an idle sink would keep the memory of its last frame until the next one
-        except Exception as exc:  # noqa: BLE001 (a sink is foreign code: whatever it raises must not reach the others)
+        except BaseException as exc:  # noqa: BLE001 (a sink is foreign code: whatever it raises must not reach the others)
             self._fail(exc)
         finally:
             self._channel.cancel()
@@ -83,13 +83,16 @@ class SinkFeed:
         try:
             with self.call:
                 self._sink.close()
-        except Exception as exc:  # noqa: BLE001 (as above)
+        except BaseException as exc:  # noqa: BLE001 (as above)
             self._fail(exc)
 
-    def _fail(self, exc: Exception) -> None:
+    def _fail(self, exc: BaseException) -> None:
         if self._error is not None:
             return
-        self._error = exc
+        # What is no Exception, such as SystemExit, would end the program of whoever raises it again.
+        self._error = (
+            exc if isinstance(exc, Exception) else SinkError(f"{self.name} raised {type(exc).__name__}: {exc}")
+        )
         ours = isinstance(exc, DepthStreamError)
         _log.error("sink %s failed: %s", self.name, exc if ours else f"{type(exc).__name__}: {exc}")
         if not ours:

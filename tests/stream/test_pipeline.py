@@ -376,6 +376,17 @@ def test_pictures_are_asked_for_if_a_sink_wants_them(wanted: bool) -> None:
     assert estimator.with_image == {wanted}
 
 
+def test_a_sink_that_wants_to_end_the_program_ends_itself() -> None:
+    def leave(index: int) -> None:
+        if index == 2:
+            raise SystemExit(3)
+
+    bad, good = ScriptedSink(name="bad", hook=leave), ScriptedSink()
+    status = finish(Pipeline(source=ScriptedSource(10), estimator=ScriptedEstimator(), sinks=[bad, good]))
+    assert good.written == list(range(10))
+    assert str(status.sinks[0].error) == "bad raised SystemExit: 3"
+
+
 def test_an_idle_sink_keeps_no_frame() -> None:
     release, kept = threading.Event(), []
 

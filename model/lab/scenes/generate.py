@@ -55,6 +55,8 @@ MIN_DEPTH_M = 0.1
 """No pixel shows anything nearer."""
 
 ATTEMPTS = 10
+REDRAWS = 20
+"""Scenes that are drawn for a seed before it is given up: one in 40,000 has no room for a camera."""
 COARSE = 24
 """Pixels on the longer side of the depth map that judges a proposed camera."""
 
@@ -72,15 +74,23 @@ class Setting:
     eye: Eye
 
 
+class NoFreePlaceError(ConfigError):
+    """A scene that is so full that no camera finds room in it."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shot:
-    """A picture that can be taken: a scene and a camera. ``rejected`` counts the proposals that were drawn again."""
+    """A picture that can be taken: a scene and a camera.
+
+    ``rejected`` counts the cameras that were drawn again, ``redrawn`` the scenes that had no room for any.
+    """
 
     seed: int
     kind: str
     scene: Scene
     camera: Camera
     rejected: int
+    redrawn: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,10 +106,13 @@ class Still:
     f_px: float
     kind: str
     seed: int
+    redrawn: int = 0
 
 
-def setting(seed: int, kind: str | None = None) -> Setting:
+def setting(seed: int, kind: str | None = None, *, again: int = 0) -> Setting:
     """The scene of a seed; ``kind`` (a key of ``KINDS``) overrules the one the seed would draw.
+
+    ``again``: how often the seed's scene has been drawn before and was of no use.
 
     Raises:
         ConfigError: no such kind, or a negative seed.
@@ -108,7 +121,7 @@ def setting(seed: int, kind: str | None = None) -> Setting:
         raise ConfigError(f"seeds are not negative; {seed} is")
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"a scene is one of {', '.join(KINDS)}, not {kind!r}")
-    rng = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([seed, 0, again] if again else [seed, 0])
     shares = np.array([share for share, _, _ in KINDS.values()])
     drawn = list(KINDS)[int(rng.choice(len(KINDS), p=shares / shares.sum()))]
     stage = Stage(rng)
@@ -122,7 +135,15 @@ def shot(seed: int, *, long_side: int = 512, kind: str | None = None) -> Shot:
     The view is the same for every size. ``render_batch`` and :func:`finish` make pictures of many shots at once;
     :func:`still` does all of it for one seed.
     """
-    place = setting(seed, kind)
+    for again in range(REDRAWS):
+        try:
+            return _shot(seed, setting(seed, kind, again=again), long_side=long_side, redrawn=again)
+        except NoFreePlaceError:
+            continue
+    raise NoFreePlaceError(f"no free place for a camera in any of {REDRAWS} scenes of seed {seed}")
+
+
+def _shot(seed: int, place: Setting, *, long_side: int, redrawn: int) -> Shot:
     rng = np.random.default_rng([seed, 1])
     fov = math.exp(rng.uniform(math.log(MIN_FOV_DEG), math.log(MAX_FOV_DEG)))
     aspect = _aspect(rng, fov)
@@ -132,13 +153,20 @@ def shot(seed: int, *, long_side: int = 512, kind: str | None = None) -> Shot:
         else (max(1, round(long_side * aspect)), long_side)
     )
     camera, rejected = viewpoint(place, rng, fov_deg=fov, width=width, height=height)
-    return Shot(seed=seed, kind=place.kind, scene=place.scene, camera=camera, rejected=rejected)
+    return Shot(seed=seed, kind=place.kind, scene=place.scene, camera=camera, rejected=rejected, redrawn=redrawn)
 
 
 def finish(taken: Shot, view: View) -> Still:
     """What a sensor makes of a rendered view: colours as a camera gives them, exact depth beside them."""
     image = develop(view.image.cpu().numpy(), seed=taken.seed, f_px=taken.camera.f_px)
-    return Still(image=image, depth=view.depth.cpu().numpy(), f_px=taken.camera.f_px, kind=taken.kind, seed=taken.seed)
+    return Still(
+        image=image,
+        depth=view.depth.cpu().numpy(),
+        f_px=taken.camera.f_px,
+        kind=taken.kind,
+        seed=taken.seed,
+        redrawn=taken.redrawn,
+    )
 
 
 def still(seed: int, *, long_side: int = 512, samples: int = 2, device: torch.device | str = "cpu") -> Still:
@@ -188,7 +216,7 @@ def viewpoint(
         if rejected >= ATTEMPTS:
             break
     if best is None:
-        raise ConfigError(f"no free place for a camera in this scene ({place.kind})")
+        raise NoFreePlaceError(f"no free place for a camera in this scene ({place.kind})")
     return best[1], rejected
 
 

@@ -53,8 +53,11 @@ def render_pool(
     if not missing:
         _log.info("%s has all of its %d pictures", folder, pool.count)
         return DONE
-    for _ in track(render(folder, pool, processes=processes), "rendering", total=len(missing)):
-        pass
+    redrawn = 0
+    for _, scenes in track(render(folder, pool, processes=processes), "rendering", total=len(missing)):
+        redrawn += scenes
+    if redrawn:
+        _log.info("%d scenes had no room for a camera and were drawn again", redrawn)
     return DONE
 
 

@@ -170,8 +170,10 @@ class Pool:
         self.ready[index] = True
 
 
-def render(folder: Path, config: PoolConfig, *, processes: int | None = None) -> Iterator[int]:
-    """Render what is missing in the pool in ``folder``, which is made if need be. Yields the index of each picture.
+def render(folder: Path, config: PoolConfig, *, processes: int | None = None) -> Iterator[tuple[int, int]]:
+    """Render what is missing in the pool in ``folder``, which is made if need be.
+
+    Yields for each picture its index, and how many scenes were drawn again for it because no camera found room in them.
 
     Args:
         folder: of the pool.
@@ -204,10 +206,12 @@ def _prepare_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them; the first one stops the others
 
 
-def _render_chunk(folder: Path, config: PoolConfig, indices: list[int]) -> list[int]:
+def _render_chunk(folder: Path, config: PoolConfig, indices: list[int]) -> list[tuple[int, int]]:
     pool = Pool(folder, config, "r+")
+    done = []
     for index in indices:
         seed = scenes.TRAIN_SEEDS[config.first_seed + index]
         still = scenes.still(seed, long_side=config.size, samples=config.samples)
         pool.put(index, still.image, still.depth, still.f_px)
-    return indices
+        done.append((index, still.redrawn))
+    return done

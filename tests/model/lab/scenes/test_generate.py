@@ -147,3 +147,11 @@ def test_errors_name_what_is_allowed():
         setting(0, "castle")
     with pytest.raises(ConfigError, match="-1"):
         setting(-1)
+
+
+def test_a_scene_without_room_for_a_camera_is_drawn_again() -> None:
+    taken = shot(3001242, long_side=32)
+    assert taken.redrawn == 1
+    again = shot(3001242, long_side=32)
+    assert (again.kind, again.camera.f_px) == (taken.kind, taken.camera.f_px)
+    assert shot(0, long_side=32).redrawn == 0

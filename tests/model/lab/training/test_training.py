@@ -87,7 +87,7 @@ def pool_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six pictures, rendered by two processes."""
     folder = tmp_path_factory.mktemp("pool")
     done = sorted(render(folder, PoolConfig(count=6, size=64, samples=1, first_seed=40), processes=2))
-    assert done == list(range(6))
+    assert done == [(index, 0) for index in range(6)]
     return folder
 
 
@@ -109,7 +109,7 @@ def test_a_pool_holds_the_rendered_truth(pool: Pool) -> None:
 def test_an_interrupted_pool_goes_on(tmp_path: Path) -> None:
     config = PoolConfig(count=3, size=32, samples=1)
     Pool.create(tmp_path, config).put(1, np.full((9, 16, 3), 7, np.uint8), np.full((9, 16), 2, np.float32), 12.0)
-    assert sorted(render(tmp_path, config, processes=1)) == [0, 2]
+    assert sorted(render(tmp_path, config, processes=1)) == [(0, 0), (2, 0)]
     done = Pool.open(tmp_path)
     assert done.image[1].max() == 7
     assert float(done.focal[1]) == 0.75

@@ -17,6 +17,7 @@ from transformers import DepthProForDepthEstimation
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the oracle lives among the tests
 
 from model.config import Launch
+from model.engine.calibration import calibration_inputs
 from model.engine.graphs import accelerate, choose_launch
 from model.engine.precision import DTYPES, Precision, choose
 from model.network import DepthProNetwork, InferenceNetwork
@@ -99,13 +100,15 @@ def place(contender: Contender, model: LoadedModel, device: torch.device) -> nn.
     if contender.network == "ours":
         if contender.input_size is not None:
             model = at_input_size(model, contender.input_size)
-        return InferenceNetwork(
+        ours = InferenceNetwork(
             model.network,
             device=device,
             dtype=dtype,
             float8=contender.precision == "fp8",
             low_memory=contender.low_memory,
         )
+        ours.calibrate(calibration_inputs(model.config.input_size, device))
+        return ours
     network: nn.Module
     with torch.device("meta"):
         if contender.network == "transformers":

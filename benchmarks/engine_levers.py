@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmarks.engine_device import allocated, free, machine, milliseconds, reason
 from benchmarks.engine_network import depth_error
 from model.config import Launch
+from model.engine.calibration import calibration_inputs
 from model.engine.graphs import launched
 from model.engine.precision import DTYPES, Precision
 from model.engine.variants import MEASURED_MS, VARIANTS
@@ -94,6 +95,7 @@ def measure_levers(
                 network = InferenceNetwork(
                     model.network, device=device, dtype=DTYPES[lever.precision], float8=lever.precision == "fp8"
                 )
+                network.calibrate(calibration_inputs(model.config.input_size, device))
             _measure(lever, row, network, x, exact, frames=frames, rounds=rounds)
         except Exception as exc:  # noqa: BLE001 (no compiler, no such type, out of memory: the others go on)
             row.failed = reason(exc)

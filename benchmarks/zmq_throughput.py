@@ -188,7 +188,7 @@ class ImageZmq:
 
 
 def take_ours(endpoint: str, _encoding: Encoding, _shape: tuple[int, int]) -> Iterator[Pixels]:
-    keep_receive_memory()  # as docs/protocol.md advises
+    keep_receive_memory()  # as docs/speed.md advises
     with DepthSubscriber(endpoint, hwm=HWM, timeout=60) as depths:
         for frame in depths:
             yield frame.values

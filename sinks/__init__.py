@@ -40,7 +40,7 @@ def open_sink(uri: str, *, overwrite: bool = False) -> Sink:
     parsed = parse_uri(uri)
     factory = _FACTORIES.get(parsed.scheme) or plugins.find(plugins.SINKS, parsed.scheme)
     if factory is None:
-        known = [*(scheme for scheme in _FACTORIES if scheme), *plugins.schemes(plugins.SINKS)]
+        known = list(dict.fromkeys([*filter(None, _FACTORIES), *plugins.schemes(plugins.SINKS)]))
         raise ConfigError(
             f"{parsed.text}: unknown kind of output {parsed.scheme!r}{suggest(parsed.scheme, known)}; allowed: "
             f"a file name, {', '.join(s + ':' for s in known)} (a file with a colon in its name: ./{parsed.text})"
@@ -51,7 +51,7 @@ def open_sink(uri: str, *, overwrite: bool = False) -> Sink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NoOptions:
-    """A sink without options refuses all of them."""
+    """The options of a sink that has none: each is refused."""
 
 
 # Factories import what they need when they are called: a run without video output does not load FFmpeg for it.

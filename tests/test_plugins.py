@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,41 @@ def test_broken_plug_ins_are_named(group: str, opens: object, tmp_path: Path, mo
         opens("unknown://x")
 
 
+@pytest.mark.parametrize(("group", "opens"), [("sinks", open_sink), ("sources", open_source)])
+def test_a_plug_in_that_ends_the_program_is_named(
+    group: str, opens: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / f"ends_{group}.py").write_text("import sys\n\nsys.exit('no licence')\n")
+    entry_point(tmp_path, "ends", group, "ef", f"ends_{group}:Thing")
+    with pytest.raises(ConfigError, match=r"ef: .*Thing of ends, which cannot be imported: SystemExit: no licence"):
+        opens("ef:x")
+    (tmp_path / f"quits_{group}.py").write_text("def opener(*arguments):\n    raise SystemExit(arguments)\n")
+    entry_point(tmp_path, "quits", group, "gh", f"quits_{group}:opener")
+    with pytest.raises(ConfigError, match=r"gh: the plug-in quits_\w+:opener of quits failed: SystemExit$"):
+        opens("gh:user:secret@x")
+
+
+@pytest.mark.parametrize(("group", "opens"), [("sinks", open_sink), ("sources", open_source)])
+def test_schemes_are_told_as_they_can_be_used(
+    group: str, opens: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Case does not matter; what no address can name is not advised, and what is ours too is told once."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / f"works_{group}.py").write_text("def opener(*arguments):\n    return arguments\n")
+    for scheme in ("Laser", "q", "file"):
+        entry_point(tmp_path, f"brings_{scheme}", group, scheme, f"works_{group}:opener")
+    for uri in ("laser:1", "LASER:1"):
+        assert isinstance(opens(uri), tuple)
+    for uri in ("lazer:user:secret@x", "lazer://user:secret@x"):
+        with pytest.raises((ConfigError, SourceError), match=r"\blaser:") as error:
+            opens(uri)
+        message = str(error.value)
+        assert " q:" not in message
+        assert message.count(" file:") <= 1
+        assert "secret" not in message
+
+
 def test_what_is_ours_stays_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither our own schemes, nor Windows drives, nor files with a colon in their names go to a plug-in."""
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -82,8 +118,12 @@ def test_what_is_ours_stays_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for number, scheme in enumerate(("rtsp", "c", "film", "webcam")):
         entry_point(tmp_path, f"thief{number}", "sources", scheme, "no_such_module_anywhere:Thing")
     (tmp_path / "film:1.mp4").write_bytes(b"no film")
+    (tmp_path / "film:2").mkdir()
+    (tmp_path / "film:2" / "a.png").write_bytes(b"no picture")
     for uri in ("film:1.mp4", "c:/x.mp4", "webcam:99", "rtsp://127.0.0.1:1/x"):
         with pytest.raises(SourceError):
             open_source(uri)
+    for uri in ("film:2", "film:2/*.png", "film:**/a.png"):
+        assert open_source(uri).info.frame_count == 1
     entry_point(tmp_path, "sinkthief", "sinks", "null", "no_such_module_anywhere:Thing")
     assert open_sink("null:").name == "null:"

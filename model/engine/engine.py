@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.config import EngineConfig, Launch
+from model.engine.calibration import calibration_inputs
 from model.engine.device import choose_device, torch_errors
 from model.engine.device_streams import Queue, streams_for
 from model.engine.graphs import GraphedNetwork, Network, accelerate, choose_launch
@@ -151,6 +152,7 @@ class Engine:
                 float8=precision == "fp8",
                 low_memory=self._low_memory,
             )
+            network.calibrate(calibration_inputs(self.input_size, self.device))
             reuse = self.config.reuse_tiles
             self._networks[precision] = network if reuse is None else ReusingNetwork(network, tolerance=reuse)
         return self._networks[precision]

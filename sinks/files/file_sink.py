@@ -26,9 +26,9 @@ class FileSink(ABC):
     """Writes frames to a file that is created with the first one. After an error nothing more is written to it.
 
     Args:
-        path: where to.
+        path: the file.
         overwrite: replace a file that is already there.
-        errors: of the library that writes; the system's are known.
+        errors: exceptions of the library that writes the file. They become ``SinkError``, as ``OSError`` does anyway.
         kept: what to say of the file when the disk is full.
 
     Raises:

@@ -9,7 +9,7 @@ from stream.errors import ConfigError, SinkError
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """See to it that ``path`` can be created, without touching it.
+    """Check that ``path`` can be created, without touching it.
 
     Raises:
         ConfigError: no file can have that name.

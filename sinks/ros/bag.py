@@ -62,12 +62,12 @@ class Bag:
     """An MCAP file being written.
 
     Args:
-        path: where to.
+        path: the file.
         compress: how each chunk is compressed.
         overwrite: replace a file that is already there.
 
     Raises:
-        OSError: the file cannot be created. So do all methods where it cannot be written.
+        OSError: the file cannot be created. Every method raises it, too, when the file cannot be written.
     """
 
     def __init__(self, path: Path, *, compress: Compression, overwrite: bool) -> None:
@@ -81,7 +81,7 @@ class Bag:
         self._writer.add_metadata("rosbag2", _ROSBAG2)
 
     def describe(self, name: str, metadata: dict[str, str]) -> None:
-        """Put down what holds for the whole file."""
+        """Write what holds for the whole file: an MCAP metadata record."""
         self._writer.add_metadata(name, metadata)
 
     def add(self, messages: Mapping[str, Message], stamp_ns: int, *, latched: bool = False) -> None:

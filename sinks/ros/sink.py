@@ -101,8 +101,8 @@ class McapSink(FileSink):
     each chunk written, an entry of the index stays until the end, about a kilobyte.
 
     Args:
-        path: where to; tools know the format by the ending .mcap.
-        options: what.
+        path: the file; tools know the format by the ending .mcap.
+        options: what is recorded, and how.
         overwrite: replace a file that is already there.
 
     Raises:

@@ -68,8 +68,8 @@ class VideoSink(FileSink):
     """Writes depth to a video file, which is created with the first frame.
 
     Args:
-        path: where to; its ending (.mp4, .m4v, .mov, .mkv, .webm) chooses the container.
-        options: how.
+        path: the file; its ending (.mp4, .m4v, .mov, .mkv, .ts, .webm) chooses the container.
+        options: how depth is drawn and encoded.
         overwrite: replace a file that is already there.
 
     Raises:

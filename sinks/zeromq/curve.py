@@ -34,8 +34,9 @@ def make_keys(folder: Path, name: str) -> tuple[Path, Path]:
     """Make a pair of keys: ``folder/name.key`` and, readable by its owner alone, ``folder/name.key_secret``.
 
     Raises:
-        ConfigError: no such name can be, or there are keys of that name.
-        SinkError: they cannot be written.
+        ConfigError: the name has a form that is not allowed, there are keys of that name already, or this build of
+            ZeroMQ cannot encrypt.
+        SinkError: the files cannot be written.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(

@@ -173,6 +173,9 @@ class Keys:
 class DepthSubscriber:
     """Receives the frames of one camera. An iterator and a context manager, also asynchronous; used by one thread.
 
+    Constructing one changes no setting of the process. A program that receives many large frames a second calls
+    :func:`keep_receive_memory` once when it starts.
+
     Messages that come while nobody waits for one are kept, ``hwm`` at most: then the oldest is skipped, so that whoever
     is slow still sees what is new; a thread of its own sees to that. (A worker of a queue skips none: the publisher
     waits.)
@@ -188,7 +191,7 @@ class DepthSubscriber:
         hwm: messages that may wait here.
 
     Raises:
-        ValueError: an argument that cannot be, or a file of ``keys`` that holds none.
+        ValueError: an argument is out of range or of the wrong form, or a file of ``keys`` holds no key.
         OSError: a file of ``keys`` cannot be read, or ``url`` cannot be bound.
     """
 
@@ -251,7 +254,7 @@ class DepthSubscriber:
 
         Raises:
             DepthTimeout: none came.
-            ProtocolError: something else came.
+            ProtocolError: what came is damaged, or no message of this protocol and version.
             ImportError: depth is compressed, and the package for it is missing.
             ValueError: this subscriber is closed.
         """
@@ -580,16 +583,17 @@ class _Connection:
         self._context.term()
 
 
+_OTHER_PATTERN = "if it publishes with pattern=push, use pattern='pull', and the other way round"
 _FACTS: dict[int, str] = {
-    zmq.EVENT_CONNECTED: "somebody is there and does not speak; if it publishes with pattern=push, use pattern='pull', "
-    "and the other way round",
+    zmq.EVENT_CONNECTED: f"somebody is there and does not speak; {_OTHER_PATTERN}",
     zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected, and nothing comes; is it the right camera, and conflate the same on "
     "both sides?",
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the publisher refuses this key; have its .key file put on the allow-list",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no common language: one side encrypts and the other does not, or the "
     "publisher's key is another one than keys.server",
+    # Of two sockets whose patterns do not fit, either may be the first to hang up: so that is told in both places.
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the other side hung up: it may want encryption, refuse this key, or have "
-    "another key than keys.server",
+    f"another key than keys.server; {_OTHER_PATTERN}",
     zmq.EVENT_DISCONNECTED: "the connection was lost and has not come back",
 }
 _FINAL = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)  # after them ZeroMQ does not reconnect
@@ -599,11 +603,12 @@ _REFUSED = [_FACTS[event] for event in (*_FINAL, zmq.EVENT_HANDSHAKE_FAILED_NO_D
 def keep_receive_memory() -> None:
     """Have the C library keep the memory that messages are received in. For programs that receive at a high rate.
 
-    A setting of the whole process, so it is the program that makes it, once, and not this class. glibc gives it
-    back to the kernel when, at the end of a heap, twice the largest block that was ever freed lies free
-    (mallopt(3), M_MMAP_THRESHOLD), as two messages do now and then, and takes it again page by page. After a block
-    of 31 MB (it remembers up to 32) it takes seven messages of 1080p; so up to 62 MB stay with the process. The
-    block is never touched; other C libraries do not care.
+    A setting of the whole process, so the program makes it, once, and not :class:`DepthSubscriber`.
+
+    glibc gives memory back to the kernel when the end of a heap is free for twice the size of the largest block that
+    was ever freed (mallopt(3), M_MMAP_THRESHOLD), and takes it again page by page. Two free messages are enough for
+    that. So this frees a block of 31 MB, nearly the largest that glibc minds (32); the block is never touched. From
+    then on it takes seven free messages of 1080p, and up to 62 MB stay with the process. Other C libraries do not care.
     """
     np.empty(31 << 20, np.uint8)
 

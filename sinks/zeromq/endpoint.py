@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def check(endpoint: str, *, connects: bool, encrypted: bool, insecure: bool) -> None:
-    """See to it that depth may be published on ``endpoint``.
+    """Check that depth may be published on ``endpoint``.
 
     Raises:
         ConfigError: an endpoint of another form, or one that others can reach without encryption.
@@ -55,7 +55,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_ipc(name: str) -> None:
-    """libzmq deletes whatever has the name of its socket, be it a file or a socket in use; so it is asked for here."""
+    """Check that no file and no socket in use has this name: libzmq would delete it."""
     if "\0" in name:
         raise ConfigError(f"cannot publish on {'ipc://' + name!r}: no file name can have a null byte (%00) in it")
     path = Path(name)
@@ -83,7 +83,9 @@ _ADVICE = {
 
 
 class AsSinkError:
-    """ZeroMQ's errors become ours here and nowhere else. A class: a generator takes three times as long, each frame."""
+    """A context in which ZeroMQ's errors become ``SinkError``; nowhere else do they."""
+
+    # A class and no @contextmanager: a generator takes three times as long, at every frame.
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint

@@ -90,9 +90,10 @@ class ZmqSink:
 
     Args:
         endpoint: ``tcp://host:port`` (``*`` for every interface; port ``*`` for a free one) or ``ipc:///path``.
-        options: how.
+        options: what is published, and how.
 
-    ``endpoint`` holds where the socket is really bound.
+    Attributes:
+        endpoint: where the socket is really bound: with the port that was free, for one.
 
     Raises:
         ConfigError: an endpoint of another form, one that others can reach without encryption, or unusable keys.

@@ -67,9 +67,14 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
 def _plugin(uri: str) -> Callable[..., Any] | None:
     """What opens ``uri`` if its scheme is a plug-in's. Our own schemes come first, and so do files that exist."""
     match = _SCHEME.match(uri)
-    if match is None or match[1].lower() in NETWORK_SCHEMES or is_file_uri(uri) or os.path.lexists(uri):
+    if match is None or match[1].lower() in NETWORK_SCHEMES or is_file_uri(uri) or _names_files(uri):
         return None
     return plugins.find(plugins.SOURCES, match[1].lower())
+
+
+def _names_files(uri: str) -> bool:
+    """Whether ``uri`` is the path of something that exists, or a glob that matches something."""
+    return os.path.lexists(uri) or (glob.has_magic(uri) and any(glob.iglob(uri, recursive=True)))  # noqa: PTH207
 
 
 def _open_local(uri: str, config: SourceConfig) -> Source:
@@ -83,9 +88,10 @@ def _open_local(uri: str, config: SourceConfig) -> Source:
     if mode is None:
         if glob.has_magic(uri) and not is_file_uri(uri):
             return ImageSource(list_glob(str(path)), name=str(path), config=config)
+        others = "".join(f", {scheme}:" for scheme in plugins.schemes(plugins.SOURCES))
         raise SourceError(
             f"{redact_unknown(uri)}: no such file or folder; check the path, or give webcam:0, "
-            "an rtsp:// address or demo"
+            f"an rtsp:// address{others} or demo"
         )
     if stat.S_ISDIR(mode):
         return ImageSource(list_folder(path), name=str(path), config=config)

@@ -46,8 +46,10 @@ def redact(uri: str) -> str:
 
 
 def redact_unknown(uri: str) -> str:
-    """The same for what is neither an address nor a path that exists: a mistyped address perhaps, so any
-    ``name:secret@`` goes, with all before it."""
+    """``uri`` without credentials where it is neither an address nor a path that exists.
+
+    It may be a mistyped address, so any ``name:secret@`` is hidden, with all that stands before it.
+    """
     head, at, tail = uri.rpartition("@")
     return _SECRET.sub(r"\1***", f"***@{tail}" if at and (":" in head or "//" in head) else uri)
 

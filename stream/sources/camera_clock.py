@@ -86,9 +86,11 @@ class CameraClock:
 
 
 def uncertainty_ns(time_base: Fraction) -> int:
-    """How far off a camera's capture time may be on its own clock: one tick of the RTP timestamp (11 µs at 90 kHz),
-    FFmpeg's rounding and the drift between two reports. What the camera stamps, exposure or the encoder's input, is its
-    maker's secret and not in here."""
+    """How far off a camera's capture time may be on its own clock, in nanoseconds.
+
+    One tick of the RTP timestamp (11 µs at 90 kHz), FFmpeg's rounding and the drift between two reports. Not in here is
+    what the camera stamps, the exposure or the encoder's input: only its maker knows.
+    """
     return _nanoseconds(1, time_base) + _ROUNDING_NS + _DRIFT_NS
 
 

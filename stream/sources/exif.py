@@ -22,8 +22,13 @@ _UPRIGHT: dict[int, tuple[bool, Literal[0, 90, 180, 270]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Exif:
-    """How to put the stored picture upright (mirror it left to right, then turn it counter-clockwise), and the focal
-    length in millimetres on 35 mm film, ``None`` where unknown."""
+    """What EXIF says of a stored picture.
+
+    Attributes:
+        mirror: mirror it left to right first, to put it upright.
+        rotation: then turn it counter-clockwise by so many degrees.
+        focal_35mm: focal length in millimetres on 35 mm film, ``None`` where unknown.
+    """
 
     mirror: bool = False
     rotation: Literal[0, 90, 180, 270] = 0

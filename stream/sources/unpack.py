@@ -55,8 +55,10 @@ class Unpacker:
 
 
 def nearest_format(fmt: av.VideoFormat) -> str:
-    """The member of :data:`stream.frame.PIXEL_FORMATS` that loses least of ``fmt``: never less chroma resolution than
-    4:2:0 sampling leaves, 10 bits for anything deeper than 8, alpha dropped."""
+    """The member of :data:`stream.frame.PIXEL_FORMATS` that loses least of ``fmt``.
+
+    Never less chroma resolution than 4:2:0 sampling leaves, 10 bits for anything deeper than 8, alpha dropped.
+    """
     if fmt.name in PIXEL_FORMATS:
         return fmt.name
     if fmt.is_rgb or fmt.has_palette or fmt.name.startswith("xyz"):

@@ -9,8 +9,9 @@ if __name__ == "__main__":  # importing torch takes seconds
 
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 from rich.console import Console
@@ -53,6 +54,22 @@ _NETWORK = Group("Network", sort_key=1)
 _DATA = Group("Data", sort_key=2)
 
 
+# A class, not EngineConfig(precision="fp32"): cyclopts forgets the values of a default object as soon as one of its
+# options is given, and --device cpu would change the number type.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatedEngineConfig(EngineConfig):
+    """The engine, in fp32 unless told otherwise. Pictures go through it one by one, each computed whole."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp8"] = "fp32"
+    """Number type of the network. auto: bf16 where the hardware computes it, else fp32. fp8: approximate."""
+
+    batch: Annotated[int, Parameter(parse=False)] = 1
+    reuse_tiles: Annotated[float | None, Parameter(parse=False)] = None
+
+
+_ENGINE = EvaluatedEngineConfig()
+
+
 @command_line.app.default
 def run(
     data: str,
@@ -65,7 +82,7 @@ def run(
     verbose: bool = False,
     max_depth: float = MAX_DEPTH_M,
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
-    network: Annotated[EngineConfig, Parameter(name="*", group=_NETWORK)] = EngineConfig(precision="fp32"),
+    network: Annotated[EvaluatedEngineConfig, Parameter(name="*", group=_NETWORK)] = _ENGINE,
     reading: Annotated[DataConfig, Parameter(name="*", group=_DATA)] = DataConfig(),
 ) -> int:
     """Evaluate a network on DATA and print what was found.
@@ -99,8 +116,6 @@ def run(
         raise ConfigError(f"`max_depth` must be metres above zero, not {max_depth}")
     if json is not None and json.exists() and not overwrite:
         raise ConfigError(f"{json} exists; name another file, or add `overwrite=True`")
-    if network.batch > 1:
-        raise ConfigError("pictures are evaluated one by one; leave out `batch`")
     place = choose_device(network.device)
     prepare_process(place)
     dataset = open_dataset(data, reading, device=str(place))

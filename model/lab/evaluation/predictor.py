@@ -33,9 +33,14 @@ class Prediction:
     height: int
 
     def depth(self, f_px: float) -> Depth:
-        """Metres ``float32 [H, W]`` with the focal length ``f_px``; +Inf beyond 10 km."""
-        depth_HW = metric_depth(self.C_SS, focal_ratio=f_px / self.width, width=self.width, height=self.height)
-        depth: Depth = depth_HW.cpu().numpy()
+        """Metres ``float32 [H, W]`` with the focal length ``f_px``; +Inf beyond 10 km.
+
+        Raises:
+            ModelError: the device failed or is out of memory.
+        """
+        with torch_errors(), torch.inference_mode():
+            depth_HW = metric_depth(self.C_SS, focal_ratio=f_px / self.width, width=self.width, height=self.height)
+            depth: Depth = depth_HW.cpu().numpy()
         return depth
 
 

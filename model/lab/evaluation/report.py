@@ -27,7 +27,8 @@ class PictureFigures:
         raw_f_px: the network's estimate, ``None`` for an impossible field of view.
         f_px: what scaled the depth: ``raw_f_px``, smoothed in sequences.
         focal_error: ``|f_px - true_f_px| / true_f_px``.
-        metric: errors of depth scaled with ``f_px``, as the product would have given it.
+        metric: errors of depth scaled with ``f_px``, as the product gives it where neither the user nor EXIF says what
+            the focal length is.
         known_focal: errors of depth scaled with ``true_f_px``.
         median_scaled: errors after scaling by ``median(truth) / median(predicted)``.
         boundary: boundary scores, from true depth.

@@ -114,12 +114,18 @@ class Linear(nn.Module):
         return fused
 
 
+_LARGEST_FLOAT8 = torch.finfo(torch.float8_e4m3fn).max
+_MARGIN = 2.0  # over what was seen when calibrating. A floating-point type loses no precision by it, only range below.
+
+
 class Float8Linear(Linear):
     """A matrix product in 8 bits (float8 e4m3: 3 bits of fraction), summed up in float32.
 
-    Each row of the weights and each token is scaled so that its largest number is the largest of the type: a token
-    with large values does not cost the others their precision.
+    Each row of the weights is scaled so that its largest number is the largest of the type. So is each token, which
+    costs a pass over all of them; or, once calibrated, all tokens share one fixed scale, and what exceeds it is cut.
     """
+
+    input_scale: Tensor
 
     def __init__(self, weight_OI: Tensor, bias: Tensor | None, place: Place, *, activate: bool = False) -> None:
         nn.Module.__init__(self)
@@ -127,18 +133,41 @@ class Float8Linear(Linear):
         self.bias = None if bias is None else place.fixed(bias)
         scaled_OI, scale_O1 = _to_float8(place.exact(weight_OI))
         self.weight, self.scale = (nn.Parameter(x, requires_grad=False) for x in (scaled_OI, scale_O1.T.contiguous()))
+        # A tensor, not a number: compiled code would be compiled anew for each number.
+        self.register_buffer("input_scale", torch.zeros((), device=place.device), persistent=False)
+        self.is_calibrating = self.is_calibrated = False
 
     def forward(self, x: Tensor) -> Tensor:
-        rows_MI, scale_M1 = _to_float8(x.flatten(0, -2))
-        product = torch._scaled_mm(rows_MI, self.weight.T, scale_M1, self.scale, bias=self.bias, out_dtype=self._dtype)
+        x_MI = x.flatten(0, -2)
+        if self.is_calibrating:
+            self.input_scale = torch.maximum(self.input_scale, x_MI.abs().amax().float())
+        if self.is_calibrated:
+            scaled_MI = (x_MI / self.input_scale.to(x.dtype)).clamp(-_LARGEST_FLOAT8, _LARGEST_FLOAT8)
+            rows_MI, scale_M1 = scaled_MI.to(torch.float8_e4m3fn), self.input_scale.expand(len(x_MI), 1).contiguous()
+        else:
+            rows_MI, scale_M1 = _to_float8(x_MI)
+        product = torch._scaled_mm(
+            rows_MI,
+            self.weight.T,
+            scale_M1,
+            self.scale,
+            bias=self.bias,
+            out_dtype=self._dtype,
+            use_fast_accum=x.device.type == "cuda",
+        )
         product = product.view(*x.shape[:-1], -1)
         return gelu(product) if self._activate else product
+
+    def fix_scale(self) -> None:
+        """From here on all tokens are scaled by the largest number seen while calibrating, and a margin."""
+        self.input_scale = (_MARGIN * self.input_scale.clamp_min(1e-12) / _LARGEST_FLOAT8).to(self.input_scale.device)
+        self.is_calibrating, self.is_calibrated = False, True
 
 
 def _to_float8(x_MI: Tensor) -> tuple[Tensor, Tensor]:
     """``x_MI`` as float8, and the ``scale_M1`` to multiply it with again, float32."""
     largest_M1 = x_MI.abs().amax(dim=1, keepdim=True).clamp_min(1e-12).float()
-    scale_M1 = largest_M1 / torch.finfo(torch.float8_e4m3fn).max
+    scale_M1 = largest_M1 / _LARGEST_FLOAT8
     return (x_MI / scale_M1).to(torch.float8_e4m3fn), scale_M1
 
 

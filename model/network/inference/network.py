@@ -13,6 +13,7 @@ H W sides of a map; a number multiplies or divides.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from model.network.depth_pro import DepthProNetwork
 from model.network.inference.decoder import FusionDecoder, Upsampling
 from model.network.inference.heads import DepthHead, FovHead
-from model.network.inference.layers import Place
+from model.network.inference.layers import Float8Linear, Place
 from model.network.inference.patches import TILES, PatchPyramid, tile_indices
 from model.network.inference.side_streams import SideStreams
 from model.network.inference.transformer import Transformer
@@ -89,6 +90,19 @@ class InferenceNetwork(nn.Module):
                 varied.variant = variant
         twin._side = _side_streams(self.tiles.positions.device, variant)
         return twin
+
+    @torch.inference_mode()
+    def calibrate(self, pictures_13SS: Iterable[Tensor]) -> None:
+        """Fix the scales of 8-bit products by what they meet in some pictures; of other networks nothing changes."""
+        products = [module for module in self.modules() if isinstance(module, Float8Linear)]
+        if not products:
+            return
+        for product in products:
+            product.is_calibrating = True
+        for x_13SS in pictures_13SS:
+            self(x_13SS)
+        for product in products:
+            product.fix_scale()
 
     def compile_stages(self) -> None:
         """Let torch compile the stages that gain by it when they are first called: blocks, upsampling, decoder."""

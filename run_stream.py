@@ -25,6 +25,7 @@ from sinks import open_sink
 from stream.display import Display, log_to, summary
 from stream.errors import ConfigError
 from stream.pipeline import Pipeline, PipelineConfig
+from stream.plugins import SOURCES, schemes
 from stream.ports import Estimator, SourceInfo
 from stream.sources import SourceConfig, open_source
 from stream.sources.address import local_path
@@ -159,10 +160,12 @@ def _default_sink(source: str, info: SourceInfo) -> str:
     """Where depth goes when nothing is said: to a video named after the file, or onto ZeroMQ from a camera."""
     if info.live:
         return "zmq+tcp://127.0.0.1:5555"
+    path = Path(source)
     if "://" in source:
         stem = Path(urlsplit(source).path).stem  # nothing else of an address: it may hold secrets
+    elif (scheme := source.partition(":")[0]).lower() in schemes(SOURCES) and not path.exists():
+        stem = scheme  # of a plug-in, whose address may hold secrets too
     else:
-        path = Path(source)
         folder = path.parent if glob.has_magic(path.name) and not path.exists() else path
         stem = folder.resolve().name if folder.is_dir() or folder != path else path.stem
     return f"./{quote(stem or 'stream')}_depth.mp4?view=side-by-side"

@@ -53,6 +53,13 @@ def test_the_documented_example_runs_without_an_edit_here(example: Path, tmp_pat
     assert "Traceback" not in again.stderr
 
 
+def test_the_usual_output_does_not_repeat_an_address(example: Path, tmp_path: Path) -> None:
+    """``grey:3`` becomes ``grey_depth.mp4``: the rest of a plug-in's address may be a password."""
+    done = run(["grey:3", "--model", "nano"], example, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["grey_depth.mp4"]
+
+
 def entry_point(folder: Path, distribution: str, group: str, scheme: str, value: str) -> None:
     """Metadata of an installed package with one entry point."""
     info = folder / f"{distribution}-1.0.dist-info"

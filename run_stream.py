@@ -24,7 +24,7 @@ from model.focal import CameraConfig, FocalConfig, GivenCamera
 from sinks import open_sink
 from stream.display import Display, log_to, summary
 from stream.errors import ConfigError
-from stream.pipeline import Pipeline, PipelineConfig
+from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.plugins import SOURCES, schemes
 from stream.ports import Estimator, SourceInfo
 from stream.sources import SourceConfig, open_source
@@ -117,7 +117,7 @@ def run(
             model, engine, estimator, given, FocalConfig(mode=focal), info=frames.info, may_download=demo is None
         )
         stages = Pipeline(
-            source=frames, estimator=depth, sinks=sinks if score is None else [*sinks, score], config=pipeline
+            Stream(source=frames, estimator=depth, sinks=sinks if score is None else [*sinks, score]), config=pipeline
         )
         opened.pop_all()  # from here on the pipeline closes them
     status = _watch(stages, frames.info, console)

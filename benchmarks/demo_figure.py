@@ -19,7 +19,7 @@ from sinks import MemorySink
 from sinks.video.colormap import DepthColormap
 from sinks.video.preview import Preview
 from stream.frame import Frame
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "figures" / "demo.jpg"
 FRAMES = (80,)
@@ -42,7 +42,9 @@ class PickedFrames:
 
 def main() -> None:
     kept = MemorySink(needs_image=True)
-    Pipeline(source=PickedFrames(), estimator=DepthProEstimator(engine=Engine(load("nano"))), sinks=[kept]).run()
+    Pipeline(
+        Stream(source=PickedFrames(), estimator=DepthProEstimator(engine=Engine(load("nano"))), sinks=[kept])
+    ).run()
     colormap = DepthColormap(min_m=0.5, max_m=50)
     rows = []
     for frame in kept.frames:

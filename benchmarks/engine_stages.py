@@ -22,7 +22,7 @@ from model.estimator import DepthProEstimator
 from model.weights import LoadedModel
 from sinks.null import NullSink
 from stream.frame import Capture, Frame, Geometry
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from stream.ports import SourceInfo
 
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
@@ -129,9 +129,9 @@ def _measure_stage(
     for _ in range(rounds):
         row.estimator_per_s.append(estimator_rate(estimator, decoded, frames))
         pipeline = Pipeline(
-            source=InMemory(decoded, frames), estimator=DepthProEstimator(engine=engine), sinks=[NullSink()]
+            Stream(source=InMemory(decoded, frames), estimator=DepthProEstimator(engine=engine), sinks=[NullSink()])
         )
-        row.pipeline_per_s.append(pipeline.run().fps)
+        row.pipeline_per_s.append(pipeline.run()[0].fps)
     if device.type == "cuda":
         row.peak_mib = (torch.cuda.max_memory_allocated(device) - before) / 2**20
     estimator.close()

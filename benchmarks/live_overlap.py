@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from stream.ports import Lease, SourceInfo
 
 
@@ -116,7 +116,9 @@ def main(
         for capacity in rates:
             sink = Ages()
             device = Device(capacity, network_s=network_ms / 1e3, host_s=host_ms / 1e3)
-            status = Pipeline(source=Camera(rate, round(rate * seconds)), estimator=device, sinks=[sink]).run()
+            (status,) = Pipeline(
+                Stream(source=Camera(rate, round(rate * seconds)), estimator=device, sinks=[sink])
+            ).run()
             rates[capacity].append(status.fps)
             ages[capacity].append(statistics.median(sink.ages))
     table = Table(title=f"network {network_ms:g} ms, host {host_ms:g} ms, camera {rate:g}/s: median of {rounds} rounds")

@@ -42,7 +42,7 @@ from model.lab.demo import DemoSource
 from model.weights import load, untrained
 from sinks import open_sink
 from stream.frame import Frame
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from stream.ports import Source, SourceInfo
 from stream.ring import Ring
 from stream.sources import open_source
@@ -127,7 +127,7 @@ def pipeline_rate(engine: Engine, uri: str, frames: int, folder: Path) -> float:
     """Frames per second of a whole run into a video, start and end included except for loading the network."""
     estimator = DepthProEstimator(engine=engine)
     sink = open_sink(str(folder / "depth.mp4"), overwrite=True)
-    return Pipeline(source=Looped(uri, frames), estimator=estimator, sinks=[sink]).run().fps
+    return Pipeline(Stream(source=Looped(uri, frames), estimator=estimator, sinks=[sink])).run()[0].fps
 
 
 def wait(device: torch.device) -> None:

@@ -59,17 +59,18 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return True
 
-    def get(self) -> T:
-        """Wait for the oldest item.
+    def get(self, timeout: float | None = None) -> T:
+        """Wait for the oldest item, at most ``timeout`` seconds.
 
         Raises:
             Closed: there will never be another one.
+            TimeoutError: there was none in time.
         """
         with self._changed:
-            while not self._items:
-                if self._closed:
-                    raise Closed
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._items or self._closed, timeout):
+                raise TimeoutError
+            if not self._items:
+                raise Closed
             item = self._items.popleft()
             self._changed.notify_all()
             return item

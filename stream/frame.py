@@ -25,6 +25,9 @@ clock, nanoseconds since 1970, as its RTCP sender reports tell it (RFC 3550, sec
 ColorSpace = Literal["bt601", "bt709", "bt2020"]
 ColorRange = Literal["limited", "full"]
 FocalSource = Literal["given", "metadata", "estimated", "locked"]
+SourcePhase = Literal["connecting", "streaming", "stalled", "reconnecting", "failed", "ended"]
+"""``connecting``: no picture yet; ``streaming``: pictures come; ``stalled``: none for some time, the connection holds;
+``reconnecting``: the connection is lost and made again; ``failed``, ``ended``: there will be no other picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,7 @@ class Capture:
         clock: which clock that is.
         uncertainty_ns: how far off ``time_ns`` may be on that clock, ``None`` where nothing is known.
         received_ns: ``time.monotonic_ns()`` of this machine when the frame had arrived.
+        late_ns: by how much it arrived later, after its timestamp, than the quickest frames of its connection.
         rotation: degrees, counter-clockwise, by which the decoded picture must be turned to stand upright. Pictures and
             depth of a :class:`DepthFrame` are upright already.
 
@@ -200,6 +204,7 @@ class Capture:
     clock: Clock
     uncertainty_ns: int | None = None
     received_ns: int = field(default_factory=time.monotonic_ns)
+    late_ns: int = 0
     rotation: Literal[0, 90, 180, 270] = 0
 
     def __post_init__(self) -> None:
@@ -210,6 +215,29 @@ class Capture:
     def time_s(self) -> float:
         """Capture time in seconds of its clock."""
         return self.time_ns * 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """How a live source fares.
+
+    Attributes:
+        camera: its name in this run.
+        state: see :data:`SourcePhase`.
+        reason: one line for people, without credentials; empty where there is nothing to say.
+        attempt: of making the connection, from 1; 0 while pictures come.
+        since_ns: ``time.monotonic_ns()`` when this state began.
+        clock_offset_s: the camera's wall clock minus ours, as last measured; ``None`` where unknown.
+        reconnects: how often the connection was lost and came back.
+    """
+
+    camera: str
+    state: SourcePhase
+    reason: str = ""
+    attempt: int = 0
+    since_ns: int
+    clock_offset_s: float | None = None
+    reconnects: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

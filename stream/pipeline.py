@@ -1,40 +1,41 @@
-"""The whole way of a frame: source → producer → ring → estimator → one feed per sink.
+"""The whole way of a frame: source → ring → estimator → one feed per sink. Several cameras share one network.
 
 ::
 
-    p = Pipeline(source=…, estimator=…, sinks=[…])
-    status = p.run()                      # to the end
+    p = Pipeline(Stream(source=…, estimator=…, sinks=[…]))
+    (status,) = p.run()                   # to the end
 
     p.start()                             # or: watch it
     while not p.wait(0.2):
         print(p.status())
-    status = p.result()
+    (status,) = p.result()
 
-Every loop ends by closing the queues on both of its sides, so an end or an error anywhere runs through to both ends.
-What one stage needs to know of another is asked here, once: how the estimator wants memory, whether a sink wants
-pictures.
+Threads: one for each source (:meth:`stream.lane.Lane.produce`), one for the network
+(:class:`stream.inference_loop.InferenceLoop`), one for each sink (:class:`stream.sink_feed.SinkFeed`). Every loop ends
+by closing the queues on both of its sides, so an end or an error anywhere runs through to both ends of its lane, and to
+no other lane.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stream.channel import Policy
 from stream.errors import ConfigError, ModelError, SinkError
-from stream.frame import DepthFrame
 from stream.inference_loop import InferenceLoop
-from stream.ports import Estimator, Sink, Source
-from stream.producer import produce
-from stream.ring import Ring
+from stream.lane import Lane, Stream
 from stream.sink_feed import SinkFeed
-from stream.stats import Stats, Status
+from stream.stats import Status
 from stream.worker import ForeignCall, Workers
 
+__all__ = ["Pipeline", "PipelineConfig", "Stream"]
+
 _log = logging.getLogger(__name__)
-_PRODUCER, _INFERENCE = "producer", "inference"
+_INFERENCE = "inference"
 _POLL_S = 0.1  # how often the end of a run is looked for
 _MOST_SLOTS = 1024  # page-locked memory is scarce, and a longer queue only makes frames older
 
@@ -68,53 +69,49 @@ class PipelineConfig:
 
 
 class Pipeline:
-    """Runs one source through one estimator into any number of sinks. Used once.
+    """Runs streams to their ends. Used once.
+
+    A sink that fails, blocks or is slow loses its own frames on a live source and holds its stream back on a file; it
+    never takes another sink down, and no stream another stream.
 
     Args:
-        source: closed at the end of the run, as are estimator and sinks.
-        estimator: does the work.
-        sinks: at least one. One that fails, blocks or is slow loses its own frames on a live source and holds the
-            pipeline back on a file; it never takes another one down.
+        streams: at least one, each with at least one sink. Their estimators share the device of the first one.
         config: queue lengths and policy.
 
     Raises:
-        ConfigError: no sink.
+        ConfigError: no stream, no sink, or two streams of one name.
     """
 
-    def __init__(
-        self, *, source: Source, estimator: Estimator, sinks: Sequence[Sink], config: PipelineConfig | None = None
-    ) -> None:
-        if not sinks:
-            raise ConfigError("a pipeline needs at least one sink; null: is one that throws its frames away")
+    def __init__(self, *streams: Stream, config: PipelineConfig | None = None) -> None:
         self._config = config or PipelineConfig()
-        policy = self._config.policy or ("newest" if source.info.live else "block")
-        self._source = source
-        self._estimator = estimator
-        self._ring = Ring(slots=self._config.ring_slots, policy=policy, allocate=estimator.allocate)
-        self._feeds = {  # by the name of their thread
-            f"sink {number} {sink.name}": SinkFeed(sink, capacity=self._config.sink_queue, policy=policy)
-            for number, sink in enumerate(sinks, 1)
-        }
-        self._reading, self._inferring = ForeignCall(), ForeignCall()
+        _check(streams)
+        changed = threading.Condition()
+        self._lanes = [
+            Lane(
+                stream,
+                policy=self._policy(stream),
+                ring_slots=self._config.ring_slots,
+                sink_queue=self._config.sink_queue,
+                changed=changed,
+            )
+            for stream in streams
+        ]
+        self._inferring = ForeignCall()
+        policies: set[Policy] = {self._policy(stream) for stream in streams}
         self._inference = InferenceLoop(
-            self._ring,
-            estimator,
-            offer=self._offer,
-            policy=policy,
-            with_image=any(sink.needs_image for sink in sinks),
-            call=self._inferring,
+            self._lanes, policy="newest" if "newest" in policies else "block", changed=changed, call=self._inferring
         )
-        self._stats = Stats()
         self._workers = Workers()
         self._left_behind: set[str] = set()  # threads that nobody waits for any longer
         self._ends_since: float | None = None  # when the run was stopped, or the last frame had got its depth
         self._ended = False
 
-    def run(self) -> Status:
-        """Run to the end and return the summary.
+    def run(self) -> tuple[Status, ...]:
+        """Run to the end and return the summary of each stream.
 
         Raises:
-            DepthStreamError: the source, the estimator or the last sink failed. Outputs are finished all the same.
+            DepthStreamError: a source, an estimator or the last sink of a stream failed. Outputs are finished all the
+                same, and the other streams ran to their ends.
         """
         self.start()
         try:
@@ -129,18 +126,12 @@ class Pipeline:
 
     def start(self) -> None:
         """Start all threads."""
-        for name, feed in self._feeds.items():
-            self._workers.start(name, feed.run)
-        self._workers.start(
-            _INFERENCE,
-            self._inference.run,
-            cleanup=(self._end_queues, _entered(self._inferring, self._estimator.close)),
-        )
-        self._workers.start(
-            _PRODUCER,
-            lambda: produce(self._source, self._ring, self._reading),
-            cleanup=(self._ring.close, _entered(self._reading, self._source.close)),
-        )
+        for lane in self._lanes:
+            for name, feed in _sinks(lane):
+                self._workers.start(name, feed.run)
+        self._workers.start(_INFERENCE, self._inference.run, cleanup=[self._end_all])
+        for lane in self._lanes:
+            self._workers.start(_producer(lane), lane.produce, cleanup=(lane.ring.close, lane.close_source))
 
     def stop(self) -> None:
         """End early and in order: frames with depth are written and files finished; frames without are dropped.
@@ -149,7 +140,8 @@ class Pipeline:
         """
         if self._ends_since is None:
             self._ends_since = time.monotonic()
-        self._ring.cancel()
+        for lane in self._lanes:
+            lane.stop()
 
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for the end; returns whether it has come.
@@ -163,7 +155,8 @@ class Pipeline:
             alive = [n for n in self._workers.join(min(max(left, 0.0), _POLL_S)) if n not in self._left_behind]
             if not alive:
                 self._ended = True
-                self._stats.end()
+                for lane in self._lanes:
+                    lane.freeze()
                 break
             if _INFERENCE not in alive and self._ends_since is None:
                 self._ends_since = time.monotonic()
@@ -173,59 +166,65 @@ class Pipeline:
                 break
         return self._ended
 
-    def status(self) -> Status:
-        """The run so far; the summary once it has ended."""
-        return self._stats.status(
-            produced=self._ring.produced,
-            dropped=self._ring.dropped,
-            sinks=tuple(feed.status() for feed in self._feeds.values()),
-        )
+    def status(self) -> tuple[Status, ...]:
+        """Each stream so far, in the order they were given; summaries once the run has ended."""
+        return tuple(lane.status() for lane in self._lanes)
 
-    def result(self) -> Status:
-        """The summary of a run that has ended.
+    def result(self) -> tuple[Status, ...]:
+        """The summaries of a run that has ended.
 
         Raises:
-            DepthStreamError: what ended it, if that was not the source's end or ``stop``.
+            DepthStreamError: what ended a stream first, if that was not its source's end or ``stop``.
         """
-        if self._workers.error is not None:
-            raise self._workers.error
+        for error in (self._workers.error, *(lane.error for lane in self._lanes)):
+            if error is not None:
+                raise error
         return self.status()
 
-    def _offer(self, frame: DepthFrame) -> None:
-        self._stats.count(frame)
-        feeds = self._feeds.values()
-        for feed in feeds:
-            feed.offer(frame)
-        if all(feed.error for feed in feeds):
-            raise SinkError(f"no sink is left to write to; the first one said: {next(iter(feeds)).error}")
+    def _policy(self, stream: Stream) -> Policy:
+        return self._config.policy or ("newest" if stream.source.info.live else "block")
 
-    def _end_queues(self) -> None:
-        """No frame enters or leaves the inference thread any longer."""
-        self._ring.cancel()
-        for feed in self._feeds.values():
-            feed.end()
+    def _end_all(self) -> None:
+        """The inference thread has ended, in whatever way."""
+        for lane in self._lanes:
+            with self._inferring:
+                lane.end()
 
     def _leave_behind(self, alive: list[str], since: float) -> None:
         """Give up on what hangs: its thread cannot be ended, but the others need not wait for it."""
         limit = self._config.stop_timeout_s
-        if _PRODUCER in alive and self._reading.hangs(limit_s=limit, since=since):
-            _log.warning("%s did not stop within %g s and is left behind", self._source.info.name, limit)
-            self._left_behind.add(_PRODUCER)
+        for lane in self._lanes:
+            if _producer(lane) in alive and lane.reading.hangs(limit_s=limit, since=since):
+                _log.warning("%s did not stop within %g s and is left behind", lane.source.info.name, limit)
+                self._left_behind.add(_producer(lane))
         if _INFERENCE in alive and self._inferring.hangs(limit_s=limit, since=since):
             self._workers.fail(ModelError(f"the network did not stop within {limit:g} s and is left behind"))
             self._left_behind.add(_INFERENCE)
-            self._end_queues()
-        for name, feed in self._feeds.items():
-            if name in alive and feed.call.hangs(limit_s=limit, since=since):
-                feed.leave_behind(SinkError(f"{feed.name} has taken nothing for {limit:g} s and is left behind"))
-                self._left_behind.add(name)
+            for lane in self._lanes:
+                lane.end_queues()
+        for lane in self._lanes:
+            for name, feed in _sinks(lane):
+                if name in alive and feed.call.hangs(limit_s=limit, since=since):
+                    feed.leave_behind(SinkError(f"{feed.name} has taken nothing for {limit:g} s and is left behind"))
+                    self._left_behind.add(name)
 
 
-def _entered(call: ForeignCall, step: Callable[[], None]) -> Callable[[], None]:
-    """``step`` as a foreign call."""
+def _check(streams: Iterable[Stream]) -> None:
+    names = [stream.name for stream in streams]
+    if not names:
+        raise ConfigError("a pipeline needs at least one stream")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"two streams are called {twice[0]}; give each a name of its own")
+    if not all(stream.sinks for stream in streams):
+        raise ConfigError("a stream needs at least one sink; null: is one that throws its frames away")
 
-    def inside() -> None:
-        with call:
-            step()
 
-    return inside
+def _producer(lane: Lane) -> str:
+    """Name of the thread."""
+    return f"{lane.name}: producer"
+
+
+def _sinks(lane: Lane) -> Iterator[tuple[str, SinkFeed]]:
+    """Feeds by the names of their threads."""
+    for number, feed in enumerate(lane.feeds, 1):
+        yield f"{lane.name}: sink {number} {feed.name}", feed

@@ -25,16 +25,23 @@ class SourceInfo:
         live: ``True`` for cameras (the newest frame matters), ``False`` for files (every frame matters).
         frame_rate: frames per second as the container tells it, ``None`` where unknown.
         frame_count: number of frames, possibly estimated from duration and rate; ``None`` where unknown or endless.
+        max_age_s: seconds after which a frame of a camera is worth nothing any longer; ``None`` where it always is.
     """
 
     name: str
     live: bool
     frame_rate: Fraction | None = None
     frame_count: int | None = None
+    max_age_s: float | None = None
 
 
 class Source(Protocol):
-    """Where frames come from. Iterated once, by one thread."""
+    """Where frames come from. Iterated once, by one thread.
+
+    Two methods may be left out. ``stop(self) -> None``, safe from any thread, lets the iteration end soon, whatever it
+    waits for. ``listen(self, listener: Callable[[SourceState], None]) -> None`` has a listener called with what happens
+    to a camera's connection; it is called before the iteration, and the listener by the thread that iterates.
+    """
 
     @property
     def info(self) -> SourceInfo: ...
@@ -129,7 +136,11 @@ class Estimator(Protocol):
 
 
 class Sink(Protocol):
-    """Where depth goes. Used by one thread: ``write`` any number of times, then ``close`` once, also after an error."""
+    """Where depth goes. Used by one thread: ``write`` any number of times, then ``close`` once, also after an error.
+
+    A method may be left out: ``observe(self, state: SourceState) -> None`` is told what happens to the camera. It is
+    called by another thread than ``write``, also before the first frame, and must not take long.
+    """
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -104,18 +105,29 @@ class Ring:
         slots: how many; a reader may hold all but two of them without stalling the producer.
         policy: ``block`` or ``newest``.
         allocate: where the slots' memory comes from.
+        max_age_s: frames that are older when their turn comes are dropped; ``None`` keeps them.
+        changed: notified of every change; rings that one reader waits for share theirs.
 
     Raises:
         ValueError: fewer than two slots.
     """
 
-    def __init__(self, *, slots: int, policy: Policy, allocate: Allocate = pageable) -> None:
+    def __init__(
+        self,
+        *,
+        slots: int,
+        policy: Policy,
+        allocate: Allocate = pageable,
+        max_age_s: float | None = None,
+        changed: threading.Condition | None = None,
+    ) -> None:
         if slots < 2:
             raise ValueError(f"a ring needs at least two slots, one to fill and one to read, not {slots}")
         self._policy = policy
         self._free = deque(_Slot(allocate) for _ in range(slots))
         self._ready: deque[tuple[_Slot, Frame]] = deque()
-        self._changed = threading.Condition()
+        self._max_age_s = max_age_s
+        self._changed = changed or threading.Condition()
         self._closed = False
         self._produced = self._taken = self._dropped = 0
 
@@ -133,6 +145,12 @@ class Ring:
     def dropped(self) -> int:
         """Frames that were offered and will never be taken."""
         return self._dropped
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there will never be a frame to take again."""
+        with self._changed:
+            return self._closed and not self._ready
 
     def put(self, frame: Frame) -> bool:
         """Copy ``frame`` into a slot. Returns ``False``, counting it as dropped, where the ring is closed."""
@@ -175,12 +193,14 @@ class Ring:
             Closed: there will never be another one.
         """
         with self._changed:
+            self._drop_stale()
             while not self._ready:
                 if self._closed:
                     raise Closed
                 if not wait:
                     return None
                 self._changed.wait()
+                self._drop_stale()
             slot, frame = self._ready.popleft()
             self._taken += 1
             return RingLease(self, slot, frame, self._dropped)
@@ -198,6 +218,11 @@ class Ring:
             self._drop_ready()
             self._changed.notify_all()
 
+    def _drop_stale(self) -> None:
+        while self._max_age_s is not None and self._ready and _age_s(self._ready[0][1]) > self._max_age_s:
+            self._free.append(self._ready.popleft()[0])
+            self._dropped += 1
+
     def _drop_ready(self) -> None:
         while self._ready:
             self._free.append(self._ready.popleft()[0])
@@ -208,3 +233,8 @@ class Ring:
             slot.busy_until = after
             self._free.append(slot)
             self._changed.notify_all()
+
+
+def _age_s(frame: Frame) -> float:
+    """Seconds since the frame would have arrived if nothing had held it up."""
+    return (time.monotonic_ns() - frame.capture.received_ns + frame.capture.late_ns) * 1e-9

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from stream.channel import Channel, Policy
 from stream.errors import DepthStreamError, SinkError
-from stream.frame import DepthFrame
+from stream.frame import DepthFrame, SourceState
 from stream.ports import Sink
 from stream.stats import SinkStatus
 from stream.worker import ForeignCall
@@ -32,6 +33,8 @@ class SinkFeed:
         self._written = 0
         self._writing = False
         self._error: Exception | None = None
+        self._observing = threading.Lock()  # a sink is not told anything once it is closed
+        self._closed = False
         self.call = ForeignCall()
 
     @property
@@ -46,6 +49,17 @@ class SinkFeed:
     def offer(self, frame: DepthFrame) -> None:
         """Queue ``frame``; one that a full or failed sink cannot take is counted as lost."""
         self._channel.put(frame)
+
+    def observe(self, state: SourceState) -> None:
+        """Tell the sink what happens to its camera, if it wants to know."""
+        observe = getattr(self._sink, "observe", None)
+        with self._observing:
+            if observe is None or self._closed or self._error is not None:
+                return
+            try:
+                observe(state)
+            except Exception as exc:  # noqa: BLE001 (a sink is foreign code; its frames go on)
+                _log.warning("sink %s cannot be told that the camera is %s: %s", self.name, state.state, exc)
 
     def end(self) -> None:
         """Nothing more will be offered; what is queued is still written."""
@@ -80,6 +94,8 @@ class SinkFeed:
         self._written += 1
 
     def _close_sink(self) -> None:
+        with self._observing:
+            self._closed = True
         try:
             with self.call:
                 self._sink.close()

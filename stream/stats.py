@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.frame import DepthFrame, FocalEstimate
+from stream.frame import DepthFrame, FocalEstimate, SourcePhase, SourceState
 
 _WINDOW = 512  # recent frames that rates and latency percentiles are taken over
 
@@ -26,9 +26,10 @@ class SinkStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A run so far, or its summary once it has ended.
+    """One source's run so far, or its summary once it has ended.
 
     Attributes:
+        camera: name of the source in this run.
         seconds: since the start.
         produced: frames decoded.
         processed: frames that got depth. ``produced == processed + dropped`` once the run has ended.
@@ -40,8 +41,12 @@ class Status:
             files.
         focal: of the last frame.
         sinks: one entry per sink.
+        source_state, source_reason, attempt, reconnects, clock_offset_s: of a camera's connection, see
+            :class:`stream.frame.SourceState`.
+        error: what ended this source's run, if that was not its end or ``stop``.
     """
 
+    camera: str = "camera"
     seconds: float
     produced: int
     processed: int
@@ -53,6 +58,12 @@ class Status:
     latency_p99_s: float | None
     focal: FocalEstimate | None
     sinks: tuple[SinkStatus, ...]
+    source_state: SourcePhase = "streaming"
+    source_reason: str = ""
+    attempt: int = 0
+    reconnects: int = 0
+    clock_offset_s: float | None = None
+    error: BaseException | None = None
 
 
 class Stats:
@@ -84,12 +95,22 @@ class Stats:
         with self._lock:
             self._ended = time.monotonic()
 
-    def status(self, *, produced: int, dropped: int, sinks: tuple[SinkStatus, ...]) -> Status:
-        """The run so far, with what only its queues know."""
+    def status(
+        self,
+        *,
+        camera: str,
+        produced: int,
+        dropped: int,
+        sinks: tuple[SinkStatus, ...],
+        source: SourceState | None,
+        error: BaseException | None,
+    ) -> Status:
+        """The run so far, with what only its lane knows."""
         with self._lock:
             seconds = (self._ended or time.monotonic()) - self._started
             p50, p99 = np.percentile(self._latencies, [50, 99]).tolist() if self._latencies else (None, None)
             return Status(
+                camera=camera,
                 seconds=seconds,
                 produced=produced,
                 processed=self._processed,
@@ -101,6 +122,12 @@ class Stats:
                 latency_p99_s=p99,
                 focal=self._focal,
                 sinks=sinks,
+                source_state="streaming" if source is None else source.state,
+                source_reason="" if source is None else source.reason,
+                attempt=0 if source is None else source.attempt,
+                reconnects=0 if source is None else source.reconnects,
+                clock_offset_s=None if source is None else source.clock_offset_s,
+                error=error,
             )
 
     def _rate(self, seconds: float) -> float:

@@ -14,7 +14,7 @@ from model.estimator import DepthProEstimator
 from model.weights import LoadedModel, load
 from sinks import open_sink
 from stream.frame import DepthFrame
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from tests.support.doubles import ScriptedSource
 from tests.support.tiny import tiny_model
 
@@ -43,11 +43,13 @@ def growth(model: LoadedModel, folder: Path, *, early: int, late: int) -> float:
     uris = [folder / "view.mp4?view=side-by-side", folder / "mm.mkv?codec=ffv1", "zmq+tcp://127.0.0.1:*"]
     scale = Scale(early, late)
     Pipeline(
-        source=ScriptedSource(late, width=lambda _i: 320),
-        estimator=DepthProEstimator(
-            engine=Engine(model, EngineConfig(device="cpu")), config=EstimatorConfig(output_size="320x240")
-        ),
-        sinks=[*(open_sink(str(uri)) for uri in uris), scale],
+        Stream(
+            source=ScriptedSource(late, width=lambda _i: 320),
+            estimator=DepthProEstimator(
+                engine=Engine(model, EngineConfig(device="cpu")), config=EstimatorConfig(output_size="320x240")
+            ),
+            sinks=[*(open_sink(str(uri)) for uri in uris), scale],
+        )
     ).run()
     return scale.resident[late - 1] / scale.resident[early - 1]
 

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from stream import plugins
@@ -19,6 +20,7 @@ from stream.errors import SourceError
 from stream.ports import Source
 from stream.sources.address import (
     NETWORK_SCHEMES,
+    Address,
     camera_address,
     file_address,
     is_file_uri,
@@ -26,9 +28,12 @@ from stream.sources.address import (
     network_address,
     redact_unknown,
 )
+from stream.sources.camera import Camera
 from stream.sources.config import SourceConfig
+from stream.sources.connection import Connection
 from stream.sources.images import ImageSource, is_image, list_folder, list_glob
-from stream.sources.video import VideoSource
+from stream.sources.network import open_http
+from stream.sources.video import VideoFile
 
 __all__ = ["SourceConfig", "open_source"]
 
@@ -42,10 +47,11 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
     Args:
         uri: a video file, a picture, a folder or glob of pictures (``shots/*.png``), ``webcam:0``, ``/dev/video0``,
             ``rtsp://…``, ``http(s)://…`` (a camera if its duration is unknown, else a file), or what a plug-in opens.
-        config: timeouts and rates.
+        config: timeouts, retries and rates.
 
     Returns:
-        A source to iterate once and close. Credentials in ``uri`` are in neither its name nor its errors.
+        A source to iterate once and close. Credentials in ``uri`` are in neither its name nor its errors. A camera is
+        opened by the iteration; over HTTP it has to be looked at first, and is waited for.
 
     Raises:
         SourceError: it cannot be opened; the message says why and what to do.
@@ -55,12 +61,13 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
     if not uri.strip():
         raise SourceError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
     if re.match(r"webcam(:|$)", uri) or _CAMERA_DEVICE.fullmatch(uri):
-        return VideoSource(camera_address(uri, config), config)
+        return _local_camera(camera_address(uri, config), config)
     if opener := _plugin(uri):
         source: Source = opener(uri, config)
         return source
     if "://" in uri and not is_file_uri(uri):
-        return VideoSource(network_address(uri, config), config)
+        address = network_address(uri, config)
+        return Camera(address, config) if address.live else open_http(address, config)
     return _open_local(uri, config)
 
 
@@ -97,11 +104,18 @@ def _open_local(uri: str, config: SourceConfig) -> Source:
         return ImageSource(list_folder(path), name=str(path), config=config)
     device = str(path.resolve())  # /dev/v4l/by-id/… are links that keep their name when cameras are plugged anew
     if stat.S_ISCHR(mode) and _CAMERA_DEVICE.fullmatch(device):
-        return VideoSource(camera_address(device, config), config)
+        return _local_camera(camera_address(device, config), config)
     if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer, forever
         raise SourceError(
             f"{path}: a pipe, socket or device, not a file; give a video, a picture, a folder or webcam:0"
         )
     if is_image(path):
         return ImageSource([path], name=str(path), config=config)
-    return VideoSource(file_address(path), config)
+    address = file_address(path)
+    return VideoFile(address, Connection(address, config))
+
+
+def _local_camera(address: Address, config: SourceConfig) -> Source:
+    if address.format == "v4l2" and not Path(address.target).exists():  # said now, not when the network is loaded
+        raise SourceError(f"{address.name}: no such camera; check the number and its cable")
+    return Camera(address, config)

@@ -24,7 +24,16 @@ class SourceConfig:
     """Seconds a camera or server may take to answer and describe its video."""
 
     read_timeout_s: float = 10.0
-    """Seconds without data after which a camera or server counts as gone."""
+    """Seconds without a picture after which a camera or server counts as gone."""
+
+    retries: int | None = None
+    """Attempts in a row to reach a camera again before the run ends. Default: for ever."""
+
+    retry_max_s: float = 5.0
+    """The longest wait between two attempts, in seconds; the first is a quarter of a second, and each one doubles."""
+
+    max_age_s: float = 1.0
+    """Frames of a camera that are older than so many seconds get no depth."""
 
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     """tcp loses nothing; udp trades torn pictures for a little latency."""
@@ -44,7 +53,7 @@ class SourceConfig:
     """Pictures per second asked of a webcam. Default: its driver chooses."""
 
     def __post_init__(self) -> None:
-        for name in ("open_timeout_s", "read_timeout_s", "image_rate", "camera_rate"):
+        for name in ("open_timeout_s", "read_timeout_s", "retry_max_s", "max_age_s", "image_rate", "camera_rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ConfigError(f"`{name}` must be a positive number, not {value}")
@@ -53,6 +62,8 @@ class SourceConfig:
                 f"`image_rate` must be from {_SLOWEST_RATE:g} (about one picture a day) to {_FASTEST_RATE:g}, "
                 f"not {self.image_rate}"
             )
+        if self.retries is not None and self.retries < 0:
+            raise ConfigError(f"`retries` must be 0 or more, not {self.retries}")
         if self.rtsp_transport not in ("tcp", "udp"):
             raise ConfigError(f"`rtsp_transport` must be tcp or udp, not {self.rtsp_transport!r}")
         if self.capture_clock not in ("auto", "host"):

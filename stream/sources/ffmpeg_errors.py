@@ -33,6 +33,10 @@ _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str]
 )
 
 
+class Interruption(Exception):  # noqa: N818 (the cause of an error, never raised by itself)
+    """A camera that was silent for too long, or whose stream ended: it may come back."""
+
+
 def source_error(exc: av.FFmpegError, address: Address, *, late: bool = False) -> SourceError:
     """The error to raise for ``exc``; use as ``raise source_error(exc, address) from exc``.
 

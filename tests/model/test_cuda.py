@@ -21,7 +21,7 @@ from model.focal import FocalConfig
 from model.pixels.planes import host_tensor
 from model.weights import LoadedModel, load
 from stream.frame import DepthFrame
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from stream.ring import Ring
 from tests.support.doubles import ScriptedSink, ScriptedSource
 from tests.support.tiny import (
@@ -193,7 +193,7 @@ def test_no_graph_is_recorded_in_mid_stream(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(torch.cuda, "CUDAGraph", recorded)
     sink = ScriptedSink()
-    Pipeline(source=ScriptedSource(42), estimator=estimator, sinks=[sink]).run()
+    Pipeline(Stream(source=ScriptedSource(42), estimator=estimator, sinks=[sink])).run()
     assert sink.written == list(range(42))
 
 
@@ -219,7 +219,7 @@ def test_a_whole_pipeline_on_the_gpu_keeps_every_frame() -> None:
     estimator = make_estimator(device="cuda")
     sink = ScriptedSink()
     source = ScriptedSource(60, width=lambda i: 64 + 16 * (i // 20))
-    status = Pipeline(source=source, estimator=estimator, sinks=[sink]).run()
+    (status,) = Pipeline(Stream(source=source, estimator=estimator, sinks=[sink])).run()
     assert sink.written == list(range(60))
     assert status.dropped == 0
 

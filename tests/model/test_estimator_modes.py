@@ -26,7 +26,7 @@ from model.pixels.planes import host_tensor, network_input
 from model.weights import load
 from model.weights.resample import at_input_size
 from stream.errors import ConfigError
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from tests.support.doubles import ScriptedSink, ScriptedSource, recaptured
 from tests.support.tiny import (
     TINY,
@@ -89,7 +89,7 @@ def test_a_frame_of_a_batch_that_is_not_finite_is_lost_alone() -> None:
 def test_a_pipeline_in_batches_keeps_every_frame() -> None:
     sink = ScriptedSink()
     estimator = make_estimator(tiny_model(), batch=4)
-    Pipeline(source=ScriptedSource(10), estimator=estimator, sinks=[sink]).run()
+    Pipeline(Stream(source=ScriptedSource(10), estimator=estimator, sinks=[sink])).run()
     assert sink.written == list(range(10))
 
 

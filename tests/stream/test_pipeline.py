@@ -14,7 +14,7 @@ import pytest
 
 from stream.errors import ConfigError, DepthStreamError, ModelError, SinkError, SourceError
 from stream.frame import DepthFrame
-from stream.pipeline import Pipeline, PipelineConfig
+from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.stats import Status
 from tests.support.doubles import Hook, ScriptedEstimator, ScriptedSink, ScriptedSource
 
@@ -31,13 +31,13 @@ def no_thread_is_left() -> Iterator[None]:
         leaked[0].join(deadline - time.monotonic())
 
 
-def finish(pipeline: Pipeline) -> Status:
+def finish(pipeline: Pipeline) -> tuple[Status, ...]:
     """Run to the end, but never longer than ``SOON``."""
     pipeline.start()
     return await_end(pipeline)
 
 
-def await_end(pipeline: Pipeline) -> Status:
+def await_end(pipeline: Pipeline) -> tuple[Status, ...]:
     deadline = time.monotonic() + SOON
     while not pipeline.wait(0.05):
         assert time.monotonic() < deadline, "the run hangs"
@@ -60,14 +60,14 @@ def sleep(seconds: float) -> Hook:
 
 def test_without_a_sink_there_is_nothing_to_run() -> None:
     with pytest.raises(ConfigError, match="at least one sink"):
-        Pipeline(source=ScriptedSource(1), estimator=ScriptedEstimator(), sinks=[])
+        Pipeline(Stream(source=ScriptedSource(1), estimator=ScriptedEstimator(), sinks=[]))
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3])
 def test_a_file_gives_every_frame_once_in_order_to_every_sink(capacity: int) -> None:
     sinks = [ScriptedSink(), ScriptedSink(hook=sleep(0.002))]
     source, estimator = ScriptedSource(100), ScriptedEstimator(capacity=capacity)
-    status = finish(Pipeline(source=source, estimator=estimator, sinks=sinks))
+    (status,) = finish(Pipeline(Stream(source=source, estimator=estimator, sinks=sinks)))
     for sink in sinks:
         assert sink.written == list(range(100))
         assert sink.values == list(range(100))
@@ -80,7 +80,7 @@ def test_a_file_gives_every_frame_once_in_order_to_every_sink(capacity: int) -> 
 
 def test_an_empty_source_ends_well() -> None:
     sink = ScriptedSink()
-    status = finish(Pipeline(source=ScriptedSource(0), estimator=ScriptedEstimator(), sinks=[sink]))
+    (status,) = finish(Pipeline(Stream(source=ScriptedSource(0), estimator=ScriptedEstimator(), sinks=[sink])))
     assert (status.processed, sink.closed) == (0, 1)
 
 
@@ -88,7 +88,7 @@ def test_a_live_source_gives_the_newest_and_counts_the_rest() -> None:
     sink = ScriptedSink()
     estimator = ScriptedEstimator(on_collect=sleep(0.02))
     source = ScriptedSource(150, live=True, hook=sleep(0.002))
-    status = finish(Pipeline(source=source, estimator=estimator, sinks=[sink]))
+    (status,) = finish(Pipeline(Stream(source=source, estimator=estimator, sinks=[sink])))
     assert sink.written == sorted(set(sink.written))
     assert sink.written[-1] == 149
     assert status.produced == 150
@@ -101,7 +101,7 @@ def test_a_live_source_gives_the_newest_and_counts_the_rest() -> None:
 def test_a_slow_sink_on_a_live_source_loses_only_its_own_frames() -> None:
     slow, quick = ScriptedSink(hook=sleep(0.05)), ScriptedSink()
     source = ScriptedSource(60, live=True, hook=sleep(0.003))
-    status = finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[slow, quick]))
+    (status,) = finish(Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[slow, quick])))
     assert len(quick.written) == status.processed
     assert status.sinks[0].lost > 0
     assert status.sinks[0].written + status.sinks[0].lost == status.processed
@@ -113,7 +113,7 @@ def test_a_sink_that_raises_does_not_stop_the_others(live: bool) -> None:
     bad = ScriptedSink(name="bad", hook=at(5, SinkError("disk full: free some space")))
     good = ScriptedSink()
     source = ScriptedSource(40, live=live, hook=sleep(0.003 if live else 0))
-    status = finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[bad, good]))
+    (status,) = finish(Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[bad, good])))
     assert len(good.written) == status.processed
     assert bad.written == [i for i in good.written if i < 5]
     assert str(status.sinks[0].error) == "disk full: free some space"
@@ -123,7 +123,7 @@ def test_a_sink_that_raises_does_not_stop_the_others(live: bool) -> None:
 
 def test_a_foreign_error_in_a_sink_is_contained_too(caplog: pytest.LogCaptureFixture) -> None:
     bad, good = ScriptedSink(name="bad", hook=at(0, KeyError("k"))), ScriptedSink()
-    status = finish(Pipeline(source=ScriptedSource(10), estimator=ScriptedEstimator(), sinks=[bad, good]))
+    (status,) = finish(Pipeline(Stream(source=ScriptedSource(10), estimator=ScriptedEstimator(), sinks=[bad, good])))
     assert len(good.written) == 10
     assert isinstance(status.sinks[0].error, KeyError)
     assert "sink bad failed: KeyError: 'k'" in caplog.text
@@ -133,8 +133,8 @@ def test_a_sink_that_cannot_close_is_reported() -> None:
     def fail() -> None:
         raise SinkError("cannot finish the file")
 
-    status = finish(
-        Pipeline(source=ScriptedSource(3), estimator=ScriptedEstimator(), sinks=[ScriptedSink(on_close=fail)])
+    (status,) = finish(
+        Pipeline(Stream(source=ScriptedSource(3), estimator=ScriptedEstimator(), sinks=[ScriptedSink(on_close=fail)]))
     )
     assert str(status.sinks[0].error) == "cannot finish the file"
     assert status.sinks[0].written == 3
@@ -144,19 +144,19 @@ def test_the_run_ends_when_no_sink_is_left() -> None:
     sinks = [ScriptedSink(name=n, hook=at(2, SinkError(f"{n} is gone"))) for n in "ab"]
     source = ScriptedSource(100_000)
     with pytest.raises(SinkError, match=r"no sink is left.*a is gone"):
-        finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=sinks))
+        finish(Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=sinks)))
     assert source.closed == 1
 
 
 def test_a_source_that_breaks_off_ends_the_run_with_its_message_and_finished_outputs() -> None:
     sink = ScriptedSink()
     source = ScriptedSource(100, hook=at(30, SourceError("the camera is gone")))
-    pipeline = Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[sink])
+    pipeline = Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[sink]))
     with pytest.raises(SourceError, match="the camera is gone"):
         finish(pipeline)
     assert sink.written == list(range(30))
     assert (sink.closed, source.closed) == (1, 1)
-    assert pipeline.status().processed == 30
+    assert pipeline.status()[0].processed == 30
 
 
 @pytest.mark.parametrize("stage", ["submit", "collect"])
@@ -164,23 +164,23 @@ def test_an_estimator_that_raises_ends_the_run_and_finishes_outputs(stage: str) 
     hook = at(7, ModelError("out of memory"))
     estimator = ScriptedEstimator(**{f"on_{stage}": hook})
     sink, source = ScriptedSink(), ScriptedSource(100_000)
-    pipeline = Pipeline(source=source, estimator=estimator, sinks=[sink])
+    pipeline = Pipeline(Stream(source=source, estimator=estimator, sinks=[sink]))
     with pytest.raises(ModelError, match="out of memory"):
         finish(pipeline)
     assert sink.written == list(range(len(sink.written)))
     assert (sink.closed, source.closed, estimator.closed) == (1, 1, 1)
-    status = pipeline.status()
+    (status,) = pipeline.status()
     assert status.processed + status.dropped == status.produced
 
 
 def test_stop_writes_what_has_depth_and_drops_the_rest() -> None:
     started = threading.Event()
     sink = ScriptedSink(hook=lambda _i: started.set())
-    pipeline = Pipeline(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink])
+    pipeline = Pipeline(Stream(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink]))
     pipeline.start()
     assert started.wait(SOON)
     pipeline.stop()
-    status = await_end(pipeline)
+    (status,) = await_end(pipeline)
     assert sink.closed == 1
     assert len(sink.written) == status.processed < 100_000
     assert status.processed + status.dropped == status.produced
@@ -196,15 +196,17 @@ def test_a_sink_that_hangs_is_left_behind_after_a_stop(live: bool) -> None:
 
     stuck, good = ScriptedSink(name="stuck", hook=hang), ScriptedSink()
     pipeline = Pipeline(
-        source=ScriptedSource(100_000, live=live),
-        estimator=ScriptedEstimator(on_collect=sleep(0.001)),
-        sinks=[stuck, good],
+        Stream(
+            source=ScriptedSource(100_000, live=live),
+            estimator=ScriptedEstimator(on_collect=sleep(0.001)),
+            sinks=[stuck, good],
+        ),
         config=PipelineConfig(stop_timeout_s=0.2),
     )
     pipeline.start()
     assert hanging.wait(SOON)
     pipeline.stop()
-    status = await_end(pipeline)
+    (status,) = await_end(pipeline)
     assert "stuck has taken nothing for 0.2 s" in str(status.sinks[0].error)
     assert good.closed == 1
     assert status.sinks[1].error is None
@@ -216,7 +218,9 @@ def test_a_sink_that_blocks_a_live_source_loses_its_own_frames_only() -> None:
     stuck, good = ScriptedSink(name="stuck", hook=lambda _i: release.wait(SOON)), ScriptedSink()
     source = ScriptedSource(50, live=True, hook=sleep(0.002))
     config = PipelineConfig(stop_timeout_s=0.2)
-    status = finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[stuck, good], config=config))
+    (status,) = finish(
+        Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[stuck, good]), config=config)
+    )
     assert len(good.written) == status.processed > 4
     assert isinstance(status.sinks[0].error, SinkError)
     assert status.sinks[0].lost == status.processed
@@ -233,9 +237,7 @@ def test_a_source_that_hangs_is_left_behind_after_a_stop(caplog: pytest.LogCaptu
 
     sink = ScriptedSink()
     pipeline = Pipeline(
-        source=ScriptedSource(10, live=True, hook=hang),
-        estimator=ScriptedEstimator(),
-        sinks=[sink],
+        Stream(source=ScriptedSource(10, live=True, hook=hang), estimator=ScriptedEstimator(), sinks=[sink]),
         config=PipelineConfig(stop_timeout_s=0.2),
     )
     pipeline.start()
@@ -260,9 +262,7 @@ def test_an_error_while_closing_does_not_hide_the_real_one_and_the_run_ends() ->
     sink = ScriptedSink()
     estimator = ScriptedEstimator(on_collect=at(1, ModelError("the real error")), on_close=refuse)
     pipeline = Pipeline(
-        source=ScriptedSource(10, live=True, hook=hang),
-        estimator=estimator,
-        sinks=[sink],
+        Stream(source=ScriptedSource(10, live=True, hook=hang), estimator=estimator, sinks=[sink]),
         config=PipelineConfig(policy="block", stop_timeout_s=0.3),
     )
     with pytest.raises(ModelError, match="the real error"):
@@ -278,7 +278,7 @@ def test_an_error_of_closing_the_source_comes_after_the_one_of_reading_it(caplog
     source = ScriptedSource(10, hook=at(4, SourceError("cannot read")), on_close=refuse)
     sink = ScriptedSink()
     with pytest.raises(SourceError, match="cannot read"):
-        finish(Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[sink]))
+        finish(Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[sink])))
     assert sink.written == [0, 1, 2, 3]
     assert "cannot close" in caplog.text
 
@@ -294,9 +294,11 @@ def test_an_estimator_that_hangs_is_left_behind_after_a_stop(stage: str) -> None
 
     sink = ScriptedSink()
     pipeline = Pipeline(
-        source=ScriptedSource(100_000),
-        estimator=ScriptedEstimator(capacity=1, **{f"on_{stage}": hang}),
-        sinks=[sink],
+        Stream(
+            source=ScriptedSource(100_000),
+            estimator=ScriptedEstimator(capacity=1, **{f"on_{stage}": hang}),
+            sinks=[sink],
+        ),
         config=PipelineConfig(stop_timeout_s=0.2),
     )
     pipeline.start()
@@ -317,14 +319,16 @@ def test_the_grace_of_a_slow_sink_begins_when_the_run_is_stopped() -> None:
 
     sink = ScriptedSink(hook=hold)
     config = PipelineConfig(stop_timeout_s=0.5)
-    pipeline = Pipeline(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink], config=config)
+    pipeline = Pipeline(
+        Stream(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink]), config=config
+    )
     pipeline.start()
     assert writing.wait(SOON)
     assert not pipeline.wait(0.7)  # longer in its call than the timeout, before anybody asked it to end
     pipeline.stop()
     assert not pipeline.wait(0.2)
     release.set()
-    status = await_end(pipeline)
+    (status,) = await_end(pipeline)
     assert status.sinks[0].error is None
     assert sink.closed == 1
 
@@ -336,8 +340,10 @@ def test_a_file_fills_its_batches() -> None:
         capacity=8, batch=4, on_submit=submitted.append, on_wait=lambda _i: sizes.append(len(submitted))
     )
     source = ScriptedSource(22, hook=sleep(0.003))  # slower than the estimator, which could run ahead with less
-    status = finish(
-        Pipeline(source=source, estimator=estimator, sinks=[ScriptedSink()], config=PipelineConfig(ring_slots=12))
+    (status,) = finish(
+        Pipeline(
+            Stream(source=source, estimator=estimator, sinks=[ScriptedSink()]), config=PipelineConfig(ring_slots=12)
+        )
     )
     assert status.processed == 22
     first_of_batch = sizes[::4]
@@ -358,7 +364,7 @@ def test_a_camera_s_next_frame_is_submitted_between_the_network_and_the_rest_of_
         on_submit=note("submit", 0), on_wait=note("wait", 0.03), on_collect=note("collect", 0.003)
     )
     sink = ScriptedSink()
-    finish(Pipeline(source=ScriptedSource(60, live=True, hook=sleep(0.005)), estimator=estimator, sinks=[sink]))
+    finish(Pipeline(Stream(source=ScriptedSource(60, live=True, hook=sleep(0.005)), estimator=estimator, sinks=[sink])))
     assert len(sink.written) > 5
     waits = [i for i, (what, _) in enumerate(log) if what == "wait"][1:-2]
     for i in waits:
@@ -372,7 +378,7 @@ def test_a_camera_s_next_frame_is_submitted_between_the_network_and_the_rest_of_
 def test_pictures_are_asked_for_if_a_sink_wants_them(wanted: bool) -> None:
     estimator, sinks = ScriptedEstimator(), [ScriptedSink(), ScriptedSink()]
     sinks[1].needs_image = wanted
-    finish(Pipeline(source=ScriptedSource(3), estimator=estimator, sinks=sinks))
+    finish(Pipeline(Stream(source=ScriptedSource(3), estimator=estimator, sinks=sinks)))
     assert estimator.with_image == {wanted}
 
 
@@ -382,7 +388,7 @@ def test_a_sink_that_wants_to_end_the_program_ends_itself() -> None:
             raise SystemExit(3)
 
     bad, good = ScriptedSink(name="bad", hook=leave), ScriptedSink()
-    status = finish(Pipeline(source=ScriptedSource(10), estimator=ScriptedEstimator(), sinks=[bad, good]))
+    (status,) = finish(Pipeline(Stream(source=ScriptedSource(10), estimator=ScriptedEstimator(), sinks=[bad, good])))
     assert good.written == list(range(10))
     assert str(status.sinks[0].error) == "bad raised SystemExit: 3"
 
@@ -398,7 +404,7 @@ def test_an_idle_sink_keeps_no_frame() -> None:
         if index == 2:
             release.wait(SOON)
 
-    pipeline = Pipeline(source=ScriptedSource(3, hook=hang), estimator=ScriptedEstimator(), sinks=[Sink()])
+    pipeline = Pipeline(Stream(source=ScriptedSource(3, hook=hang), estimator=ScriptedEstimator(), sinks=[Sink()]))
     pipeline.start()
     deadline = time.monotonic() + SOON
     while len(kept) < 2 or any(depth() is not None for depth in kept):
@@ -416,11 +422,9 @@ def test_slots_are_those_that_were_asked_for() -> None:
             sizes.append(size)
             return super().allocate(size)
 
-    status = finish(
+    (status,) = finish(
         Pipeline(
-            source=ScriptedSource(50),
-            estimator=Estimator(capacity=3),
-            sinks=[ScriptedSink()],
+            Stream(source=ScriptedSource(50), estimator=Estimator(capacity=3), sinks=[ScriptedSink()]),
             config=PipelineConfig(ring_slots=5),
         )
     )
@@ -430,7 +434,7 @@ def test_slots_are_those_that_were_asked_for() -> None:
 
 def test_run_finishes_outputs_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = ScriptedSink()
-    pipeline = Pipeline(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink])
+    pipeline = Pipeline(Stream(source=ScriptedSource(100_000), estimator=ScriptedEstimator(), sinks=[sink]))
     wait, calls = pipeline.wait, []
 
     def interrupted(timeout: float) -> bool:
@@ -475,7 +479,7 @@ def test_delays_and_errors_anywhere_never_hang_a_run(seed: int) -> None:
     estimator = ScriptedEstimator(capacity=rng.randint(1, 3), on_submit=hook("submit"), on_collect=hook("collect"))
     sinks = [ScriptedSink(name="unreliable", hook=hook("sink")), ScriptedSink(hook=hook("other"))]
     pipeline = Pipeline(
-        source=source, estimator=estimator, sinks=sinks, config=PipelineConfig(ring_slots=rng.randint(2, 5))
+        Stream(source=source, estimator=estimator, sinks=sinks), config=PipelineConfig(ring_slots=rng.randint(2, 5))
     )
     if where == "stop":
         timer = threading.Timer(rng.random() * 0.1, pipeline.stop)
@@ -485,7 +489,7 @@ def test_delays_and_errors_anywhere_never_hang_a_run(seed: int) -> None:
         finish(pipeline)
     except DepthStreamError as exc:
         error = exc
-    status = pipeline.status()
+    (status,) = pipeline.status()
     assert (source.closed, estimator.closed, [s.closed for s in sinks]) == (1, 1, [1, 1])
     assert status.processed + status.dropped == status.produced
     assert sinks[1].written == sorted(set(sinks[1].written))

@@ -13,7 +13,7 @@ from torch import Tensor
 from model.engine import Engine, EngineConfig
 from model.engine import engine as engine_module
 from model.engine.graphs import Network
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from tests.support.doubles import ScriptedSink, ScriptedSource
 from tests.support.tiny import make_estimator, tiny_model
 
@@ -77,7 +77,7 @@ def test_frames_go_over_to_compiled_code_in_mid_run(compiler: Compiler) -> None:
     sink = ScriptedSink()
     estimator = make_estimator(engine=beside())
     source = ScriptedSource(30, width=lambda _i: 64, hook=let_go)
-    Pipeline(source=source, estimator=estimator, sinks=[sink]).run()
+    Pipeline(Stream(source=source, estimator=estimator, sinks=[sink])).run()
     assert sink.written == list(range(30))
     assert compiler.graph is not None
     assert compiler.compiled is not None
@@ -94,7 +94,7 @@ def test_a_compiler_that_fails_costs_a_line_and_nothing_else(
     sink = ScriptedSink()
     with caplog.at_level(logging.WARNING):
         estimator = make_estimator(engine=beside())
-        Pipeline(source=ScriptedSource(5, width=lambda _i: 64), estimator=estimator, sinks=[sink]).run()
+        Pipeline(Stream(source=ScriptedSource(5, width=lambda _i: 64), estimator=estimator, sinks=[sink])).run()
         deadline = time.monotonic() + SOON
         while not caplog.messages and time.monotonic() < deadline:
             time.sleep(0.001)

@@ -16,6 +16,7 @@ from stream.sources.camera_clock import CameraClock
 TICK = Fraction(1, 90_000)
 NOON_NS = 1_800_000_000 * 10**9  # in 2027
 FRAME, FRAME_NS = 3600, 40_000_000
+SECOND = 10**9
 
 
 def packet(pts: int, wall_ns: int | None) -> av.Packet[Any]:
@@ -29,18 +30,23 @@ def packet(pts: int, wall_ns: int | None) -> av.Packet[Any]:
     return made
 
 
-def times(wall_ns: list[int | None], pts: list[int] | None = None) -> list[int | None]:
-    """Capture times of frames 40 ms apart, whose packets have these reference times."""
-    clock = CameraClock("camera")
+def a_clock(**arguments: Any) -> CameraClock:
+    """Of a camera beside a machine that was started at noon."""
+    return CameraClock("camera", to_unix_ns=lambda: NOON_NS, **arguments)
+
+
+def times(wall_ns: list[int | None], clock: CameraClock | None = None) -> list[int | None]:
+    """Capture times of frames 40 ms apart, whose packets have these reference times and come at once."""
+    clock = clock or a_clock()
     result = []
     for n, wall in enumerate(wall_ns):
-        clock.observe(packet(n * FRAME if pts is None else pts[n], wall))
-        result.append(clock.capture_time_ns(n * FRAME if pts is None else pts[n], TICK, n * FRAME_NS))
+        clock.observe(packet(n * FRAME, wall))
+        result.append(clock.capture_time_ns(n * FRAME, TICK, n * FRAME_NS))
     return result
 
 
-def steady(count: int, start_ns: int = NOON_NS) -> list[int | None]:
-    return [start_ns + n * FRAME_NS for n in range(count)]
+def steady(count: int, ahead_ns: int = 0) -> list[int | None]:
+    return [NOON_NS + ahead_ns + n * FRAME_NS for n in range(count)]
 
 
 def test_the_first_reference_time_is_left_to_the_frame_it_may_belong_to() -> None:
@@ -53,46 +59,60 @@ def test_later_reports_correct_the_drift() -> None:
 
 
 def test_a_frame_that_the_decoder_held_back_keeps_its_own_time() -> None:
-    clock = CameraClock("camera")
+    clock = a_clock()
     for n in range(5):
         clock.observe(packet(n * FRAME, NOON_NS + n * FRAME_NS))
     assert [clock.capture_time_ns(n * FRAME, TICK, n) for n in (2, 3)] == steady(4)[2:]
 
 
-@pytest.mark.parametrize("start_ns", [-2_208_988_800 * 10**9, -2_208_988_700 * 10**9])
-def test_a_camera_without_a_wall_clock_reports_zero_or_elapsed_time_and_has_none(start_ns: int) -> None:
-    assert times(steady(5, start_ns)) == [None] * 5
+@pytest.mark.parametrize("start_ns", [-2_208_988_800 * SECOND, -2_208_988_700 * SECOND, 60 * SECOND])
+def test_a_camera_whose_clock_was_never_set_has_none(start_ns: int, caplog: pytest.LogCaptureFixture) -> None:
+    clock = a_clock()
+    assert times([start_ns + n * FRAME_NS for n in range(5)], clock) == [None] * 5
+    assert clock.offset_s is None
+    assert not caplog.records
 
 
-def test_a_clock_that_is_wrong_but_steady_is_passed_on() -> None:
-    reset_ns = 60 * 10**9  # 1970, a minute after the camera was switched on
-    assert times(steady(4, reset_ns))[1:] == steady(4, reset_ns)[1:]
-
-
-@pytest.mark.parametrize("jump_ns", [-(10**9), -FRAME_NS - 1_000_000, 11 * 10**9, -NOON_NS])
-def test_a_clock_that_is_set_counts_no_more(jump_ns: int, caplog: pytest.LogCaptureFixture) -> None:
-    jumped = [w and w + jump_ns for w in steady(6)[3:]]
-    with caplog.at_level(logging.WARNING):
-        assert times([*steady(3), *jumped, *steady(9)[6:]]) == [None, *steady(3)[1:], *[None] * 6]
+@pytest.mark.parametrize(("ahead_s", "told"), [(3600, "3600.0 s ahead of"), (-3600, "3600.0 s behind")])
+def test_a_clock_that_is_wrong_is_told_once_and_not_used(
+    ahead_s: int, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = a_clock()
+    assert times(steady(6, ahead_s * SECOND), clock) == [None] * 6
+    assert clock.offset_s == pytest.approx(ahead_s)
+    assert clock.is_wrong
+    assert [told in r.getMessage() for r in caplog.records] == [True]
+    again = a_clock(quiet=True)  # the next connection of the same run
+    assert times(steady(6, ahead_s * SECOND), again) == [None] * 6
+    assert again.offset_s == pytest.approx(ahead_s)
     assert len(caplog.records) == 1
 
 
-def test_timestamps_that_start_anew_end_the_cameras_time_only_if_it_runs_backwards() -> None:
-    assert times(steady(6), pts=[0, 3600, 7200, 0, 3600, 7200]) == [None, *steady(6)[1:]]
-    assert times(steady(3) * 2, pts=[0, 3600, 7200] * 2) == [None, *steady(3)[1:], None, None, None]
+def test_a_few_seconds_are_the_cameras_business() -> None:
+    assert times(steady(4, 4 * SECOND)) == [None, *steady(4, 4 * SECOND)[1:]]
 
 
-def test_a_gap_is_not_a_jump() -> None:
-    clock = CameraClock("camera")
-    for n in (0, 1, 750):  # half a minute without a frame, then one that was 9 s late
-        clock.observe(packet(n * FRAME, NOON_NS + n * FRAME_NS))
-        late_ns = 9 * 10**9 if n == 1 else 0
-        taken = clock.capture_time_ns(n * FRAME, TICK, n * FRAME_NS + late_ns)
-    assert taken == NOON_NS + 750 * FRAME_NS
+@pytest.mark.parametrize("jump_s", [-2, 3])
+def test_a_clock_that_is_set_counts_again_when_it_has_settled(jump_s: int, caplog: pytest.LogCaptureFixture) -> None:
+    after = [n for n in steady(200, jump_s * SECOND)][10:]
+    with caplog.at_level(logging.WARNING):
+        taken = times([*steady(10), *after])
+    assert taken[:10] == [None, *steady(10)[1:]]
+    assert taken[10:60] == [None] * 50
+    assert taken[-90:] == after[-90:]
+    given = [t for t in taken if t is not None]
+    assert given == sorted(given)
+    assert len(caplog.records) == 1
+
+
+def test_a_clock_that_becomes_right_is_used() -> None:
+    taken = times([*steady(10, -3600 * SECOND), *steady(200)[10:]])
+    assert taken[:60] == [None] * 60
+    assert taken[-100:] == steady(200)[-100:]
 
 
 def test_a_frame_without_a_timestamp_has_no_camera_time() -> None:
-    clock = CameraClock("camera")
+    clock = a_clock()
     for n in range(2):
         clock.observe(packet(n * FRAME, NOON_NS + n * FRAME_NS))
     assert clock.capture_time_ns(None, TICK, 0) is None

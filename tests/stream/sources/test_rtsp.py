@@ -21,7 +21,7 @@ import zmq
 from sinks import MemorySink
 from stream.errors import SourceError
 from stream.frame import Frame, Geometry
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from stream.sources import SourceConfig, open_source
 from tests.support.doubles import ScriptedEstimator
 from tests.support.process import ROOT, Process
@@ -67,16 +67,16 @@ def test_a_camera_gives_the_newest_frames_with_their_times_of_reception(start_ca
     assert source.info.live
     sink = MemorySink()
     estimator = ScriptedEstimator(uniform=False, on_collect=lambda _i: time.sleep(0.1))
-    pipeline = Pipeline(source=source, estimator=estimator, sinks=[sink])
+    pipeline = Pipeline(Stream(source=source, estimator=estimator, sinks=[sink]))
     pipeline.start()
     deadline = time.monotonic() + 30
-    while pipeline.status().processed < 15:
+    while pipeline.status()[0].processed < 15:
         assert not pipeline.wait(0.05)
         assert time.monotonic() < deadline
     pipeline.stop()
     while not pipeline.wait(0.1):
         assert time.monotonic() < deadline
-    status = pipeline.result()
+    (status,) = pipeline.result()
     indices = [f.capture.index for f in sink.frames]
     assert indices == sorted(set(indices))
     assert status.dropped > 0
@@ -159,10 +159,10 @@ def test_a_camera_that_dies_ends_the_run_in_time(start_camera: Callable[..., Cam
     server, address = start_camera()
     sink = MemorySink()
     source = open_source(address, config=IMPATIENT)
-    pipeline = Pipeline(source=source, estimator=ScriptedEstimator(uniform=False), sinks=[sink])
+    pipeline = Pipeline(Stream(source=source, estimator=ScriptedEstimator(uniform=False), sinks=[sink]))
     pipeline.start()
     deadline = time.monotonic() + 30
-    while pipeline.status().processed < 5:
+    while pipeline.status()[0].processed < 5:
         assert not pipeline.wait(0.02)
         assert time.monotonic() < deadline
     server.send_signal(number)
@@ -171,7 +171,7 @@ def test_a_camera_that_dies_ends_the_run_in_time(start_camera: Callable[..., Cam
         assert time.monotonic() < deadline, "the run hangs on a dead camera"
     with pytest.raises(SourceError, match=r"127\.0\.0\.1"):
         pipeline.result()
-    assert len(sink.frames) == pipeline.status().processed
+    assert len(sink.frames) == pipeline.status()[0].processed
     assert sink.closed
 
 

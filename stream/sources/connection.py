@@ -1,0 +1,190 @@
+"""One opened file, device or server: packets out of the container, pictures out of the decoder."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+from av.codec.context import Flags
+
+from stream.errors import SourceError
+from stream.frame import Capture, Clock, Frame
+from stream.sources.address import Address
+from stream.sources.config import SourceConfig
+from stream.sources.ffmpeg_errors import Interruption, source_error
+from stream.sources.unpack import Unpacker
+
+log = logging.getLogger(__name__)
+
+FALLBACK_RATE = Fraction(25)  # for streams that say nothing about time; FFmpeg's own assumption
+_TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")  # demuxers that render text files as pictures
+
+
+class Connection:
+    """FFmpeg's container with its main video. Used by one thread.
+
+    Args:
+        address: what to open.
+        config: how long to wait for it.
+        first_index: number of its first picture in the whole run, for what is said of damage.
+
+    Attributes:
+        container, stream: PyAV's.
+        live: a camera, which has no end.
+        pictures: how many have been decoded.
+        rejected: packets that the decoder refused.
+
+    Raises:
+        SourceError: it cannot be opened or holds no video.
+    """
+
+    def __init__(self, address: Address, config: SourceConfig, *, first_index: int = 0) -> None:
+        self._address = address
+        self._first_index = first_index
+        self.pictures = self.rejected = 0
+        self.container = _open(address, config)
+        try:
+            self.stream = _video_stream(self.container, address)
+            # HTTP serves both; a camera has no end and therefore no duration. Nor has a picture, but it is no camera.
+            still = self.container.format.name.endswith("_pipe")
+            self.live = (self.container.duration is None and not still) if address.live is None else address.live
+            if self.live:
+                # Frame threads would hold back one picture per thread.
+                self.stream.codec_context.flags |= Flags.low_delay
+                self.stream.thread_type = "SLICE"
+            else:
+                self.stream.thread_type = "AUTO"
+        except BaseException:
+            self.container.close()
+            raise
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Pictures per second by the container, ``None`` where it does not tell."""
+        return self.stream.average_rate or self.stream.guessed_rate or None
+
+    def packets(self) -> Iterator[av.Packet[av.VideoStream]]:
+        """Packets until the container ends.
+
+        Raises:
+            av.FFmpegError: it broke off.
+        """
+        for packet in self.container.demux(self.stream):
+            if packet.size:  # PyAV flushes with an empty one; whether to flush is not its decision
+                yield packet
+
+    def decode(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
+        """Pictures that ``packet`` completes; with ``None`` those that the decoder still holds.
+
+        A packet the decoder rejects costs its own picture: one warning at the first.
+
+        Raises:
+            SourceError: the decoder failed altogether.
+        """
+        try:
+            decoded = self.stream.codec_context.decode(packet)
+        except av.error.EOFError:  # nothing left to flush
+            return []
+        except av.error.InvalidDataError as exc:
+            self.rejected += 1
+            # A live stream is joined between two key frames: until the first picture there is nothing to warn about.
+            if self.rejected == 1 and (self.pictures or not self.live):
+                last = self._first_index + self.pictures - 1
+                log.warning("%s: damaged data after frame %d left out", self._address.name, last)
+            if packet is None:
+                log.debug("%s: %s while flushing", self._address.name, exc.strerror)
+            return []
+        except av.FFmpegError as exc:
+            raise source_error(exc, self._address) from exc
+        self.pictures += len(decoded)
+        return decoded
+
+    def close(self) -> None:
+        """Close the file or device. May be called again."""
+        self.container.close()
+
+
+class FrameMaker:
+    """Makes frames of decoded pictures. Keeps one converter, which is set up once per layout."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._unpacker = Unpacker()
+
+    def frame(
+        self,
+        picture: av.VideoFrame,
+        *,
+        index: int,
+        time_base: Fraction,
+        time_ns: int,
+        clock: Clock,
+        uncertainty_ns: int | None = None,
+        received_ns: int,
+        late_ns: int = 0,
+    ) -> Frame:
+        """``picture`` as a frame; its planes keep the picture's memory alive.
+
+        Raises:
+            SourceError: its layout cannot be converted.
+        """
+        try:
+            unpacked = self._unpacker.unpack(picture)
+        except av.FFmpegError as exc:
+            raise source_error(exc, self._address) from exc
+        capture = Capture(
+            index=index,
+            pts=picture.pts,
+            time_base=time_base,
+            time_ns=time_ns,
+            clock=clock,
+            uncertainty_ns=uncertainty_ns,
+            received_ns=received_ns,
+            late_ns=late_ns,
+            rotation=unpacked.rotation,
+        )
+        return Frame(
+            capture=capture,
+            geometry=unpacked.geometry,
+            planes=unpacked.planes,
+            color_space=unpacked.color_space,
+            color_range=unpacked.color_range,
+        )
+
+
+def _open(address: Address, config: SourceConfig) -> av.container.InputContainer:
+    timeout = (config.open_timeout_s, config.read_timeout_s) if address.live is not False else None
+    start = time.monotonic()
+    try:
+        return av.open(
+            address.target,
+            format=address.format,
+            options=dict(address.options),
+            metadata_errors="replace",  # a title in an old code page is no reason to refuse the video
+            timeout=timeout,
+        )
+    except av.FFmpegError as exc:
+        late = address.network and time.monotonic() - start >= config.open_timeout_s
+        raise source_error(exc, address, late=late) from (Interruption() if late else exc)
+    except ValueError as exc:  # PyAV's own, for a demuxer this build of FFmpeg lacks
+        raise SourceError(f"{address.name}: this FFmpeg build cannot read it; install PyAV from its wheels") from exc
+
+
+def _video_stream(container: av.container.InputContainer, address: Address) -> av.VideoStream:
+    """The container's main video; cover art of audio files is none."""
+    if container.format.name in _TEXT_FORMATS:
+        raise SourceError(f"{address.name}: a text file, not a video; give a video, a picture or a camera")
+    best = container.streams.best("video")
+    candidates = [s for s in (best, *container.streams.video) if isinstance(s, av.VideoStream)]
+    for stream in candidates:
+        if stream.disposition & stream.disposition.attached_pic:
+            continue
+        if stream.codec_context is None:
+            raise SourceError(f"{address.name}: FFmpeg has no decoder for its video; convert it to H.264 first")
+        return stream
+    if container.streams.audio:
+        raise SourceError(f"{address.name}: holds sound only; give a file with a video stream")
+    raise SourceError(f"{address.name}: holds no video stream, or its index is cut off; make or copy it again")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from stream.channel import Policy
@@ -15,8 +14,6 @@ from stream.ring import Ring, RingLease
 from stream.sink_feed import SinkFeed
 from stream.stats import Stats, Status
 from stream.worker import ForeignCall
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +39,7 @@ class Lane:
         policy: whether every frame counts (``block``) or the newest (``newest``).
         ring_slots, sink_queue: see :class:`stream.pipeline.PipelineConfig`.
         changed: what the rings of all lanes notify.
+        report: called with every error that is not a sink's.
 
     Attributes:
         ring: from the source to the estimator.
@@ -50,7 +48,14 @@ class Lane:
     """
 
     def __init__(
-        self, stream: Stream, *, policy: Policy, ring_slots: int, sink_queue: int, changed: threading.Condition
+        self,
+        stream: Stream,
+        *,
+        policy: Policy,
+        ring_slots: int,
+        sink_queue: int,
+        changed: threading.Condition,
+        report: Callable[[BaseException], None],
     ) -> None:
         self.name, self.source, self.estimator = stream.name, stream.source, stream.estimator
         self.ring = Ring(
@@ -62,6 +67,7 @@ class Lane:
         )
         self.feeds = [SinkFeed(sink, capacity=sink_queue, policy=policy) for sink in stream.sinks]
         self.reading = ForeignCall()
+        self._report = report
         self._with_image = any(sink.needs_image for sink in stream.sinks)
         self._submitted = 0
         self._stats = Stats()
@@ -78,9 +84,6 @@ class Lane:
         """Move every frame of the source into the ring until either ends: the loop of the source's thread.
 
         What the ring already holds stays good when the source breaks off.
-
-        Raises:
-            SourceError: the source broke off.
         """
         try:
             with self.reading:
@@ -92,9 +95,8 @@ class Lane:
                     frame = next(frames, None)
                 if frame is None or not self.ring.put(frame):
                     return
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 (a thread's last resort, and a source is foreign code)
             self.fail(exc)
-            raise
 
     def close_source(self) -> None:
         """After ``produce``, in its thread."""
@@ -136,7 +138,10 @@ class Lane:
         if error is not None:
             self.fail(error)
         self.end_queues()
-        self.estimator.close()
+        try:
+            self.estimator.close()
+        except Exception as exc:  # noqa: BLE001 (foreign code, too)
+            self.fail(exc)
 
     def end_queues(self) -> None:
         """No frame enters or leaves the inference thread any longer."""
@@ -145,8 +150,9 @@ class Lane:
             feed.end()
 
     def fail(self, error: BaseException) -> None:
-        """Remember what ended this lane; the first one counts."""
+        """Report what ended this lane; the first error counts."""
         self._error = self._error or error
+        self._report(error)
 
     @property
     def error(self) -> BaseException | None:

@@ -86,6 +86,7 @@ class Pipeline:
         self._config = config or PipelineConfig()
         _check(streams)
         changed = threading.Condition()
+        self._workers = Workers()
         self._lanes = [
             Lane(
                 stream,
@@ -93,6 +94,7 @@ class Pipeline:
                 ring_slots=self._config.ring_slots,
                 sink_queue=self._config.sink_queue,
                 changed=changed,
+                report=self._workers.fail,
             )
             for stream in streams
         ]
@@ -101,7 +103,6 @@ class Pipeline:
         self._inference = InferenceLoop(
             self._lanes, policy="newest" if "newest" in policies else "block", changed=changed, call=self._inferring
         )
-        self._workers = Workers()
         self._left_behind: set[str] = set()  # threads that nobody waits for any longer
         self._ends_since: float | None = None  # when the run was stopped, or the last frame had got its depth
         self._ended = False
@@ -176,9 +177,8 @@ class Pipeline:
         Raises:
             DepthStreamError: what ended a stream first, if that was not its source's end or ``stop``.
         """
-        for error in (self._workers.error, *(lane.error for lane in self._lanes)):
-            if error is not None:
-                raise error
+        if self._workers.error is not None:
+            raise self._workers.error
         return self.status()
 
     def _policy(self, stream: Stream) -> Policy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Literal
 
 from stream.errors import ConfigError
@@ -42,6 +43,10 @@ class SourceConfig:
 
     camera_rate: float | None = None
     """Pictures per second asked of a webcam. Default: its driver chooses."""
+
+    auth_file: Path | None = None
+    """A file with a network camera's user and password, on two lines or as user:password, that no other user may read.
+    Or set DEPTH_PRO_USER and DEPTH_PRO_PASSWORD. Unlike the address, neither can be seen in the list of processes."""
 
     def __post_init__(self) -> None:
         for name in ("open_timeout_s", "read_timeout_s", "image_rate", "camera_rate"):

@@ -15,7 +15,10 @@ _LATE = "no data in time; check the network or raise the timeout"
 
 # First match wins: subclasses stand before their bases.
 _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    (av.error.HTTPUnauthorizedError, "the server wants a user name and password (401); check the ones in the address"),
+    (
+        av.error.HTTPUnauthorizedError,
+        "the server wants a user name and password (401); check those in the address or in `auth_file`",
+    ),
     (av.error.HTTPForbiddenError, "the server forbids access (403); check the account's rights"),
     (av.error.HTTPNotFoundError, "the server has no such stream or file (404); check the path in the address"),
     (av.error.HTTPError, "the server failed (5xx); try again later"),

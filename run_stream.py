@@ -126,6 +126,15 @@ def run(
     return status
 
 
+@command_line.app.command(name="--list-cameras", group=_SOURCE)
+def list_cameras() -> int:
+    """Name the cameras of this machine, with their pixel formats, sizes and rates, and exit."""
+    from stream.sources import local_cameras
+
+    print(local_cameras.described(local_cameras.list_cameras()))
+    return DONE
+
+
 def _estimator(
     model: str,
     engine: EngineConfig,

@@ -11,7 +11,7 @@ from urllib.request import url2pathname
 
 from stream import plugins
 from stream.errors import ConfigError, SourceError
-from stream.sources import credentials
+from stream.sources import credentials, local_cameras
 from stream.sources.config import SourceConfig
 
 # What FFmpeg in PyAV's wheels speaks; PyAV cannot list the protocols of another build.
@@ -168,13 +168,21 @@ def _with_credentials(scheme: str, rest: str, name: str, config: SourceConfig) -
 
 
 def camera_address(uri: str, config: SourceConfig, platform: str = sys.platform) -> Address:
-    """A camera of this machine: ``webcam:0``, ``webcam:<name>`` (macOS, Windows) or ``/dev/video0``."""
+    """A camera of this machine: ``webcam:0``, ``webcam:<name>`` (macOS, Windows) or ``/dev/video0``.
+
+    Raises:
+        SourceError: there is no such camera, where that is known before it is opened.
+        ConfigError: it has no such size, rate or format.
+    """
     camera = uri.removeprefix("webcam").removeprefix(":") or "0"
     options = {"fflags": "nobuffer", "flags": "low_delay"}
     if config.camera_size is not None:
         options["video_size"] = "{}x{}".format(*config.camera_size)
     if config.camera_rate is not None:
         options["framerate"] = f"{config.camera_rate:g}"
+    if config.camera_format is not None:
+        option, value = local_cameras.format_option(config.camera_format, platform)
+        options[option] = value
     if platform == "darwin":
         # AVFoundation refuses its own default of 29.97 on most built-in cameras.
         return Address(
@@ -183,6 +191,9 @@ def camera_address(uri: str, config: SourceConfig, platform: str = sys.platform)
     if platform == "win32":
         return Address(target=f"video={_dshow_name(camera)}", name=uri, live=True, format="dshow", options=options)
     device = f"/dev/video{camera}" if camera.isdecimal() else camera
+    asked = (config.camera_size, config.camera_rate, config.camera_format)
+    if any(option is not None for option in asked) and (there := local_cameras.ask_device(Path(device))) is not None:
+        local_cameras.check_modes(there, size=asked[0], rate=asked[1], format=asked[2])
     return Address(target=device, name=uri, live=True, format="v4l2", options=options)
 
 
@@ -190,9 +201,7 @@ def _dshow_name(camera: str) -> str:
     """DirectShow opens cameras by name only; a number picks from its list, in its order."""
     if not camera.isdecimal():
         return camera
-    from av.device import enumerate_input_devices  # PyAV 17 and later
-
-    cameras = [d.name for d in enumerate_input_devices("dshow") if "video" in d.media_types]
+    cameras = local_cameras.list_cameras("win32")
     if int(camera) >= len(cameras):
-        raise SourceError(f"webcam:{camera}: no such camera; this machine has {len(cameras)}: {', '.join(cameras)}")
-    return cameras[int(camera)]
+        raise SourceError(f"webcam:{camera}: {local_cameras.no_such_camera('win32')}")
+    return cameras[int(camera)].device

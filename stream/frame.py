@@ -25,6 +25,9 @@ clock, nanoseconds since 1970, as its RTCP sender reports tell it (RFC 3550, sec
 ColorSpace = Literal["bt601", "bt709", "bt2020"]
 ColorRange = Literal["limited", "full"]
 FocalSource = Literal["given", "metadata", "estimated", "locked"]
+SourcePhase = Literal["connecting", "streaming", "stalled", "reconnecting", "failed", "ended"]
+"""``connecting``: no picture yet; ``streaming``: pictures come; ``stalled``: none for some time, the connection holds;
+``reconnecting``: the connection is lost and made again; ``failed``, ``ended``: there will be no other picture."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class Pipeline:
             with_image=any(sink.needs_image for sink in sinks),
             call=self._inferring,
         )
-        self._stats = Stats()
+        self._stats = Stats(live=source.info.live)
         self._workers = Workers()
         self._left_behind: set[str] = set()  # threads that nobody waits for any longer
         self._ends_since: float | None = None  # when the run was stopped, or the last frame had got its depth

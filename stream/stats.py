@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.frame import DepthFrame, FocalEstimate
+from stream.frame import DepthFrame, FocalEstimate, SourcePhase
 
 _WINDOW = 512  # recent frames that rates and latency percentiles are taken over
 
@@ -40,6 +40,10 @@ class Status:
             files.
         focal: of the last frame.
         sinks: one entry per sink.
+        live: whether it is a camera.
+        idle_s: seconds since the last frame got its depth; since the start where none has.
+        source_state: how a camera's connection fares.
+        reconnects: how often it was lost and came back.
     """
 
     seconds: float
@@ -53,12 +57,17 @@ class Status:
     latency_p99_s: float | None
     focal: FocalEstimate | None
     sinks: tuple[SinkStatus, ...]
+    live: bool = False
+    idle_s: float = 0.0
+    source_state: SourcePhase = "streaming"
+    reconnects: int = 0
 
 
 class Stats:
     """Counts frames as they come out of the estimator. One thread counts, any thread reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool = False) -> None:
+        self._live = live
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._ended: float | None = None
@@ -87,7 +96,8 @@ class Stats:
     def status(self, *, produced: int, dropped: int, sinks: tuple[SinkStatus, ...]) -> Status:
         """The run so far, with what only its queues know."""
         with self._lock:
-            seconds = (self._ended or time.monotonic()) - self._started
+            now = self._ended or time.monotonic()
+            seconds = now - self._started
             p50, p99 = np.percentile(self._latencies, [50, 99]).tolist() if self._latencies else (None, None)
             return Status(
                 seconds=seconds,
@@ -101,6 +111,8 @@ class Stats:
                 latency_p99_s=p99,
                 focal=self._focal,
                 sinks=sinks,
+                live=self._live,
+                idle_s=now - (self._done_at[-1] if self._done_at else self._started),
             )
 
     def _rate(self, seconds: float) -> float:

@@ -94,7 +94,7 @@ def run(
     verbose
         Log details, and the traceback of an unexpected error.
     metrics
-        Serve /metrics (Prometheus) and /health there, such as 127.0.0.1:9464; without a host to this machine alone.
+        host:port to serve /metrics (Prometheus) and /health on; without a host to this machine alone.
     model
         auto, depth-pro, nano, or the path of a checkpoint. auto: depth-pro on a CUDA device, else nano.
     focal
@@ -138,7 +138,7 @@ def run(
 
 @command_line.app.command(name="--list-cameras", group=_SOURCE)
 def list_cameras() -> int:
-    """Name the cameras of this machine, with their pixel formats, sizes and rates, and exit."""
+    """Name this machine's cameras and what they can do."""
     from stream.sources import local_cameras
 
     print(local_cameras.described(local_cameras.list_cameras()))

@@ -57,11 +57,11 @@ class SourceConfig:
     """Pictures per second asked of a webcam. Default: its driver chooses."""
 
     camera_format: str | None = None
-    """Pixel format asked of a webcam, such as mjpeg or yuyv422; --list-cameras tells which. Default: FFmpeg chooses."""
+    """Pixel format asked of a webcam, such as mjpeg. Default: FFmpeg chooses."""
 
     auth_file: Path | None = None
-    """A file with a network camera's user and password, on two lines or as user:password, that no other user may read.
-    Or set DEPTH_PRO_USER and DEPTH_PRO_PASSWORD. Unlike the address, neither can be seen in the list of processes."""
+    """User and password of a network camera, on two lines or as user:password, that no other user may read."""
+    # DEPTH_PRO_USER and DEPTH_PRO_PASSWORD do instead. Unlike an address, neither is seen in the list of processes.
 
     def __post_init__(self) -> None:
         for name in ("open_timeout_s", "read_timeout_s", "image_rate", "camera_rate"):

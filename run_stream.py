@@ -69,6 +69,7 @@ def run(
     sink: Annotated[list[str], Parameter(consume_multiple=False, show_default=False)] = [],  # noqa: B006 (never changed)
     overwrite: bool = False,
     verbose: bool = False,
+    metrics: str | None = None,
     reading: Annotated[SourceConfig, Parameter(name="*", group=_SOURCE)] = SourceConfig(),
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
     engine: Annotated[EngineConfig, Parameter(name="*", group=_NETWORK)] = EngineConfig(),
@@ -92,6 +93,8 @@ def run(
         Replace output files that exist.
     verbose
         Log details, and the traceback of an unexpected error.
+    metrics
+        host:port to serve /metrics (Prometheus) and /health on; without a host to this machine alone.
     model
         auto, depth-pro, nano, or the path of a checkpoint. auto: depth-pro on a CUDA device, else nano.
     focal
@@ -100,7 +103,13 @@ def run(
     """
     console = Console(stderr=True)
     log_to(console, verbose=verbose)
-    with ExitStack() as opened:  # closes what is open when something later cannot be opened
+    running: list[Pipeline] = []
+    with ExitStack() as serving, ExitStack() as opened:  # closes what is open when something later cannot be opened
+        if metrics is not None:
+            from stream.metrics import serve
+
+            told = serve(metrics, lambda: [("camera", pipeline.status()) for pipeline in running])
+            serving.enter_context(closing(told))
         given = GivenCamera(camera)
         demo = None
         if source == "demo":
@@ -120,10 +129,20 @@ def run(
             Stream(source=frames, estimator=depth, sinks=sinks if score is None else [*sinks, score]), config=pipeline
         )
         opened.pop_all()  # from here on the pipeline closes them
-    status = _watch(stages, frames.info, console)
+        running.append(stages)
+        status = _watch(stages, frames.info, console)
     if score is not None:
         print(score.summary(), flush=True)
     return status
+
+
+@command_line.app.command(name="--list-cameras", group=_SOURCE)
+def list_cameras() -> int:
+    """Name this machine's cameras and what they can do."""
+    from stream.sources import local_cameras
+
+    print(local_cameras.described(local_cameras.list_cameras()))
+    return DONE
 
 
 def _estimator(

@@ -23,6 +23,7 @@ from stream.errors import ConfigError, DepthStreamError, one_line
 DONE, FAILED, USAGE, SINK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _FIELD = re.compile(r"`([a-z_][a-z0-9_.]*)(?:=([^`]*))?`")
+_LOGIN = re.compile(r"://.*@")
 _log = logging.getLogger(__name__)
 
 
@@ -60,14 +61,18 @@ class CommandLine:
         """Run a command line; every error becomes one line on standard error. Returns the exit status."""
         try:
             status = self.app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
-        except (CycloptsError, ConfigError) as exc:
+        except ConfigError as exc:
             return self.complain(exc, USAGE)
+        except CycloptsError as exc:  # which repeats what was typed
+            return self.complain(_without_logins(exc), USAGE)
         except DepthStreamError as exc:
             return self.complain(exc, FAILED)
         except KeyboardInterrupt:
             return self.complain(self._interrupted, INTERRUPTED)
         except Exception as exc:  # noqa: BLE001 (the last line of defence: a person wants a sentence, not a traceback)
-            return self.complain(f"unexpected {type(exc).__name__}: {exc}; --verbose shows where", FAILED)
+            return self.complain(
+                f"unexpected {type(exc).__name__}: {_without_logins(exc)}; --verbose shows where", FAILED
+            )
         return int(status or DONE)
 
     def complain(self, error: object, status: int) -> int:
@@ -100,6 +105,11 @@ def with_options(text: str) -> str:
     ``--fov 70``.
     """
     return _FIELD.sub(_typed, text)
+
+
+def _without_logins(error: object) -> str:
+    """What an error that is not ours says, without what may be a user and a password in an address."""
+    return _LOGIN.sub("://***@", one_line(error))
 
 
 def _typed(field: re.Match[str]) -> str:

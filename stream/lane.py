@@ -70,7 +70,7 @@ class Lane:
         self._report = report
         self._with_image = any(sink.needs_image for sink in stream.sinks)
         self._submitted = 0
-        self._stats = Stats()
+        self._stats = Stats(live=stream.source.info.live)
         self._state: SourceState | None = None
         self._error: BaseException | None = None
         self._ended = False

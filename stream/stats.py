@@ -41,6 +41,8 @@ class Status:
             files.
         focal: of the last frame.
         sinks: one entry per sink.
+        live: whether it is a camera.
+        idle_s: seconds since the last frame got its depth; since the start where none has.
         source_state, source_reason, attempt, reconnects, clock_offset_s: of a camera's connection, see
             :class:`stream.frame.SourceState`.
         error: what ended this source's run, if that was not its end or ``stop``.
@@ -58,6 +60,8 @@ class Status:
     latency_p99_s: float | None
     focal: FocalEstimate | None
     sinks: tuple[SinkStatus, ...]
+    live: bool = False
+    idle_s: float = 0.0
     source_state: SourcePhase = "streaming"
     source_reason: str = ""
     attempt: int = 0
@@ -69,7 +73,8 @@ class Status:
 class Stats:
     """Counts frames as they come out of the estimator. One thread counts, any thread reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool = False) -> None:
+        self._live = live
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._ended: float | None = None
@@ -107,7 +112,8 @@ class Stats:
     ) -> Status:
         """The run so far, with what only its lane knows."""
         with self._lock:
-            seconds = (self._ended or time.monotonic()) - self._started
+            now = self._ended or time.monotonic()
+            seconds = now - self._started
             p50, p99 = np.percentile(self._latencies, [50, 99]).tolist() if self._latencies else (None, None)
             return Status(
                 camera=camera,
@@ -122,6 +128,8 @@ class Stats:
                 latency_p99_s=p99,
                 focal=self._focal,
                 sinks=sinks,
+                live=self._live,
+                idle_s=now - (self._done_at[-1] if self._done_at else self._started),
                 source_state="streaming" if source is None else source.state,
                 source_reason="" if source is None else source.reason,
                 attempt=0 if source is None else source.attempt,

@@ -119,6 +119,8 @@ def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, u
         (["demo", "--precision", "fp99"], 2, "fp99"),
         (["demo", "--precison", "fp32"], 2, "--precision"),
         (["demo", "extra"], 2, "extra"),
+        (["demo", "rtsp://joe:secret@camera/x"], 2, "***@camera/x"),
+        (["rtsp://joe:a@secret/hush#1@camera/x"], 1, "--auth-file"),
         (["demo", "--focal-px", "abc"], 2, "abc"),
         (["demo", "--focal-px", "800", "--fov", "60"], 2, "only one"),
         (["demo", "--fov", "190"], 2, "between 0 and 180"),
@@ -271,4 +273,4 @@ def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped
     status, out, _ = run("--help")
     assert status == 0
     assert "python run_stream.py demo" in out
-    assert len(out.splitlines()) < 118
+    assert len(out.splitlines()) < 126

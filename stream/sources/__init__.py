@@ -31,6 +31,7 @@ from stream.sources.address import (
 from stream.sources.camera import Camera
 from stream.sources.config import SourceConfig
 from stream.sources.connection import Connection
+from stream.sources.ffmpeg_errors import no_such_camera
 from stream.sources.images import ImageSource, is_image, list_folder, list_glob
 from stream.sources.network import open_http
 from stream.sources.video import VideoFile
@@ -117,5 +118,5 @@ def _open_local(uri: str, config: SourceConfig) -> Source:
 
 def _local_camera(address: Address, config: SourceConfig) -> Source:
     if address.format == "v4l2" and not Path(address.target).exists():  # said now, not when the network is loaded
-        raise SourceError(f"{address.name}: no such camera; check the number and its cable")
+        raise SourceError(f"{address.name}: {no_such_camera()}")
     return Camera(address, config)

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from stream import plugins
-from stream.errors import SourceError
+from stream.errors import ConfigError, SourceError
+from stream.sources import credentials, local_cameras
 from stream.sources.config import SourceConfig
 
 # What FFmpeg in PyAV's wheels speaks; PyAV cannot list the protocols of another build.
@@ -36,13 +37,20 @@ def redact(uri: str) -> str:
     if not _SCHEME.fullmatch(scheme):
         return redact_unknown(uri)
     authority = _authority(rest)
-    head, at, tail = rest.rpartition("@")
-    host = _IP_ADDRESS.match(head)
-    if at and ("@" in authority or ":" in head[host.end() if host else 0 :]):
-        rest = f"***@{tail}"
+    if "@" in authority or _may_hide_credentials(rest):
+        rest = f"***@{rest.rpartition('@')[2]}"
     elif not _has_valid_port(authority):  # or a password whose host was forgotten
         rest = f"{authority.partition(':')[0]}:***{rest[len(authority) :]}"
     return f"{scheme}://" + _SECRET.sub(r"\1***", rest)
+
+
+def _may_hide_credentials(rest: str) -> bool:
+    """Whether a "/", "?" or "#" may stand in a password, which then ends at a later "@" than the one FFmpeg finds."""
+    head, at, _ = rest.rpartition("@")
+    host = _IP_ADDRESS.match(head)
+    if not at or len(head) < len(_authority(rest)):
+        return False
+    return "@" in _authority(rest) or ":" in head[host.end() if host else 0 :]
 
 
 def redact_unknown(uri: str) -> str:
@@ -111,10 +119,11 @@ def file_address(path: Path) -> Address:
 
 
 def network_address(uri: str, config: SourceConfig) -> Address:
-    """A camera or file behind a server.
+    """A camera or file behind a server, with the credentials that ``config`` or the environment tell.
 
     Raises:
-        SourceError: a protocol we do not read, or a port that is none.
+        SourceError: a protocol we do not read, a port that is none, or a password that may be cut in two.
+        ConfigError: credentials that cannot be used, or that are given twice.
     """
     scheme, _, rest = uri.partition("://")
     scheme = scheme.lower()
@@ -126,25 +135,54 @@ def network_address(uri: str, config: SourceConfig) -> Address:
             + ", ".join([*(f"{s}://" for s in NETWORK_SCHEMES), *(f"{s}:" for s in plugins.schemes(plugins.SOURCES))])
         )
     if not _has_valid_port(_authority(rest)):
-        hint = "; in a password write / ? # as %2F %3F %23" if "@" in rest else ""
+        hint = f"; {credentials.HOW_TO_WRITE}" if "@" in rest else ""
         raise SourceError(f"{redact(uri)}: the port is wrong; give a number from 1 to 65535 after the host{hint}")
+    name = redact(uri)
+    uri = f"{scheme}://{_with_credentials(scheme, rest, name, config)}"
     if scheme in ("http", "https"):
         # No "nobuffer" here: it throws away what was read while probing, which in a file are its first frames.
-        return Address(target=uri, name=redact(uri), live=None, network=True)
+        return Address(target=uri, name=name, live=None, network=True)
     options = {"fflags": "nobuffer", "flags": "low_delay"}
     if scheme in ("rtsp", "rtsps"):
         options["rtsp_transport"] = config.rtsp_transport
-    return Address(target=uri, name=redact(uri), live=True, network=True, options=options)
+    return Address(target=uri, name=name, live=True, network=True, options=options)
+
+
+def _with_credentials(scheme: str, rest: str, name: str, config: SourceConfig) -> str:
+    """``rest`` of an address with user and password as FFmpeg wants them. They are looked up before any host is."""
+    given = credentials.find(scheme, config.auth_file)
+    authority = _authority(rest)
+    if given is None:
+        if _may_hide_credentials(rest):
+            raise SourceError(
+                f"{name}: it is not clear where the password ends; {credentials.HOW_TO_WRITE}; "
+                "an @ after the host is written %40"
+            )
+        credentials.check_length(scheme, authority.rpartition("@")[0], name)
+        return rest
+    if "@" in authority:
+        raise ConfigError(f"{name}: user and password are in the address and in {given.origin}; leave one of them out")
+    encoded = given.encoded()
+    credentials.check_length(scheme, encoded, given.origin)
+    return f"{encoded}@{rest}"
 
 
 def camera_address(uri: str, config: SourceConfig, platform: str = sys.platform) -> Address:
-    """A camera of this machine: ``webcam:0``, ``webcam:<name>`` (macOS, Windows) or ``/dev/video0``."""
+    """A camera of this machine: ``webcam:0``, ``webcam:<name>`` (macOS, Windows) or ``/dev/video0``.
+
+    Raises:
+        SourceError: there is no such camera, where that is known before it is opened.
+        ConfigError: it has no such size, rate or format.
+    """
     camera = uri.removeprefix("webcam").removeprefix(":") or "0"
     options = {"fflags": "nobuffer", "flags": "low_delay"}
     if config.camera_size is not None:
         options["video_size"] = "{}x{}".format(*config.camera_size)
     if config.camera_rate is not None:
         options["framerate"] = f"{config.camera_rate:g}"
+    if config.camera_format is not None:
+        option, value = local_cameras.format_option(config.camera_format, platform)
+        options[option] = value
     if platform == "darwin":
         # AVFoundation refuses its own default of 29.97 on most built-in cameras.
         return Address(
@@ -153,6 +191,9 @@ def camera_address(uri: str, config: SourceConfig, platform: str = sys.platform)
     if platform == "win32":
         return Address(target=f"video={_dshow_name(camera)}", name=uri, live=True, format="dshow", options=options)
     device = f"/dev/video{camera}" if camera.isdecimal() else camera
+    asked = (config.camera_size, config.camera_rate, config.camera_format)
+    if any(option is not None for option in asked) and (there := local_cameras.ask_device(Path(device))) is not None:
+        local_cameras.check_modes(there, size=asked[0], rate=asked[1], format=asked[2])
     return Address(target=device, name=uri, live=True, format="v4l2", options=options)
 
 
@@ -160,9 +201,7 @@ def _dshow_name(camera: str) -> str:
     """DirectShow opens cameras by name only; a number picks from its list, in its order."""
     if not camera.isdecimal():
         return camera
-    from av.device import enumerate_input_devices  # PyAV 17 and later
-
-    cameras = [d.name for d in enumerate_input_devices("dshow") if "video" in d.media_types]
+    cameras = local_cameras.list_cameras("win32")
     if int(camera) >= len(cameras):
-        raise SourceError(f"webcam:{camera}: no such camera; this machine has {len(cameras)}: {', '.join(cameras)}")
-    return cameras[int(camera)]
+        raise SourceError(f"webcam:{camera}: {local_cameras.no_such_camera('win32')}")
+    return cameras[int(camera)].device

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter, Token
 
 from stream.errors import ConfigError
 
 _SLOWEST_RATE, _FASTEST_RATE = 1e-5, 1000.0  # pictures per second
+
+
+def _typed_size(_type: Any, tokens: Sequence[Token]) -> tuple[int, int]:
+    """What ``--camera-size 1280x720`` means."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", tokens[0].value)
+    if match is None:
+        raise ValueError(f"give a width and a height such as 1280x720, not {tokens[0].value!r}")  # cyclopts says where
+    return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +59,18 @@ class SourceConfig:
     image_rate: float = 25.0
     """Pictures per second that a folder of images stands for."""
 
-    camera_size: tuple[int, int] | None = None
-    """Width and height in pixels asked of a webcam. Default: its driver chooses."""
+    camera_size: Annotated[tuple[int, int] | None, Parameter(n_tokens=1, converter=_typed_size, metavar="WxH")] = None
+    """Width and height in pixels asked of a webcam, such as 1280x720. Default: its driver chooses."""
 
     camera_rate: float | None = None
     """Pictures per second asked of a webcam. Default: its driver chooses."""
+
+    camera_format: str | None = None
+    """Pixel format asked of a webcam, such as mjpeg. Default: FFmpeg chooses."""
+
+    auth_file: Path | None = None
+    """User and password of a network camera, on two lines or as user:password, that no other user may read."""
+    # DEPTH_PRO_USER and DEPTH_PRO_PASSWORD do instead. Unlike an address, neither is seen in the list of processes.
 
     def __post_init__(self) -> None:
         for name in ("open_timeout_s", "read_timeout_s", "retry_max_s", "max_age_s", "image_rate", "camera_rate"):

@@ -10,12 +10,16 @@ import av
 
 from stream.errors import SourceError
 from stream.sources.address import Address
+from stream.sources.local_cameras import no_such_camera
 
 _LATE = "no data in time; check the network or raise the timeout"
 
 # First match wins: subclasses stand before their bases.
 _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    (av.error.HTTPUnauthorizedError, "the server wants a user name and password (401); check the ones in the address"),
+    (
+        av.error.HTTPUnauthorizedError,
+        "the server wants a user name and password (401); check those in the address or in `auth_file`",
+    ),
     (av.error.HTTPForbiddenError, "the server forbids access (403); check the account's rights"),
     (av.error.HTTPNotFoundError, "the server has no such stream or file (404); check the path in the address"),
     (av.error.HTTPError, "the server failed (5xx); try again later"),
@@ -31,6 +35,14 @@ _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str]
     (av.error.DemuxerNotFoundError, "this FFmpeg build cannot read the device; install PyAV from its wheels"),
     (av.error.PatchWelcomeError, "FFmpeg does not support this variant of the format; convert the file first"),
 )
+
+_CAMERA_CAUSES = {  # of a camera of this machine; empty: it is not there
+    errno.ENOENT: "",
+    errno.ENODEV: "",
+    errno.ENXIO: "",
+    errno.EBUSY: "another program uses the camera; close it first",
+    errno.EACCES: "permission denied; on Linux add your user to the group video and log in again",
+}
 
 
 class Interruption(Exception):  # noqa: N818 (the cause of an error, never raised by itself)
@@ -50,9 +62,12 @@ def source_error(exc: av.FFmpegError, address: Address, *, late: bool = False) -
 
 
 def _cause(exc: av.FFmpegError, address: Address, late: bool) -> str | None:
+    if address.format is not None and exc.errno in _CAMERA_CAUSES:
+        return _CAMERA_CAUSES[exc.errno] or no_such_camera()
+    if address.format in ("avfoundation", "dshow") and exc.errno == errno.EIO:  # all that these say
+        return f"it has no such size, rate or format, or there is {no_such_camera()}"
     if isinstance(exc, av.error.FileNotFoundError):
-        camera = address.format is not None
-        return "no such camera; check the number and its cable" if camera else "no such file; check the path"
+        return "no such file; check the path"
     if isinstance(exc, av.error.InvalidDataError):
         return _LATE if late else _why_invalid(address)
     for kinds, text in _CAUSES:

@@ -154,6 +154,64 @@ def test_credentials_open_the_camera_and_appear_nowhere(start_camera: Callable[.
     assert "wr0ng" not in str(caught.value)
 
 
+SECRET = "p@ss/w#rd:?%&"
+
+
+@pytest.mark.parametrize("digest", [[], ["--digest"]])
+def test_a_password_of_any_characters_opens_the_camera(
+    start_camera: Callable[..., Camera], digest: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, address = start_camera(*digest, "robot", SECRET)
+    path = tmp_path / "auth"
+    path.write_text(f"robot\n{SECRET}\n")
+    path.chmod(0o600)
+    by_file = open_source(address, config=replace(IMPATIENT, auth_file=path))
+    assert next(iter(by_file)).width == 320
+    assert by_file.info.name == address
+    by_file.close()
+    written = open_source(address.replace("//", "//robot:p%40ss%2Fw%23rd%3A%3F%25%26@"), config=IMPATIENT)
+    assert next(iter(written)).width == 320
+    written.close()
+    with pytest.raises(SourceError, match="where the password ends"):
+        open_source(address.replace("//", f"//robot:{SECRET}@"), config=IMPATIENT)
+    monkeypatch.setenv("DEPTH_PRO_USER", "robot")
+    monkeypatch.setenv("DEPTH_PRO_PASSWORD", SECRET)
+    by_environment = open_source(address, config=IMPATIENT)
+    assert next(iter(by_environment)).width == 320
+    by_environment.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the list of processes of Linux")
+@pytest.mark.parametrize("place", ["file", "environment"])
+def test_no_list_of_processes_shows_the_password(
+    start_camera: Callable[..., Camera], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, address = start_camera("robot", SECRET)
+    options = ["--verbose", "--sink", "view.mp4", "--output-size", "80x60"]
+    if place == "file":
+        (tmp_path / "auth").write_text(f"robot:{SECRET}")
+        (tmp_path / "auth").chmod(0o600)
+        options += ["--auth-file", "auth"]
+    else:
+        monkeypatch.setenv("DEPTH_PRO_USER", "robot")
+        monkeypatch.setenv("DEPTH_PRO_PASSWORD", SECRET)
+    with Process(address, *options, cwd=tmp_path) as started:
+        started.wait_for(" on cpu")
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "view.mp4").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        threads = Path(f"/proc/{started.process.pid}/task").glob("*/comm")
+        seen = Path(f"/proc/{started.process.pid}/cmdline").read_text() + "".join(t.read_text() for t in threads)
+        started.process.send_signal(signal.SIGTERM)
+        status, out = started.end()
+    assert status == 0, started.err
+    assert address in seen
+    shown = seen + out + "".join(started.err)
+    for secret in (SECRET, "p%40ss", "w#rd", "w%23rd"):
+        assert secret not in shown
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_camera_that_dies_ends_the_run_in_time(start_camera: Callable[..., Camera], number: signal.Signals) -> None:
     server, address = start_camera()

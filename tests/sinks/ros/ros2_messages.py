@@ -27,7 +27,7 @@ class Message:
 
     def __init_subclass__(cls) -> None:
         for name, kind, value in STORE.fielddefs[cls.ROS_TYPE][0]:
-            setattr(cls, name, bytes([value]) if kind == "octet" else value)
+            setattr(cls, name, bytes([value]) if kind == "byte" else value)
 
     def __init__(self) -> None:
         for name, kind in STORE.fielddefs[self.ROS_TYPE][1]:
@@ -45,7 +45,7 @@ def default(kind: Any) -> Any:
     if node == Nodetype.NAME:
         return message_class(about)()
     if node == Nodetype.BASE:
-        return {"string": "", "bool": False, "octet": b"\0"}.get(about[0], 0.0 if about[0].startswith("float") else 0)
+        return {"string": "", "bool": False, "byte": b"\0"}.get(about[0], 0.0 if about[0].startswith("float") else 0)
     (_, inner), size = about
     if node == Nodetype.ARRAY:
         return np.zeros(size, inner[0])
@@ -70,7 +70,7 @@ def check(kind: Any, value: Any) -> None:
         assert type(value) is int
         assert low <= value < high
     else:
-        assert isinstance(value, {"string": str, "bool": bool, "octet": bytes}.get(about[0], float))
+        assert isinstance(value, {"string": str, "bool": bool, "byte": bytes}.get(about[0], float))
 
 
 @functools.cache

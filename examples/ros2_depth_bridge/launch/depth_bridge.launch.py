@@ -7,6 +7,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 PACKAGE = "ros2_depth_bridge"
 OVERRIDES = {
@@ -18,6 +19,8 @@ OVERRIDES = {
 
 def node(context: LaunchContext) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in OVERRIDES}
+    # A camera may be called 7.
+    overrides = {name: ParameterValue(text, value_type=str) for name, text in given.items() if text}
     return [
         Node(
             package=PACKAGE,
@@ -25,7 +28,7 @@ def node(context: LaunchContext) -> list[Node]:
             name="depth_bridge",
             namespace=LaunchConfiguration("namespace"),
             output="screen",
-            parameters=[LaunchConfiguration("params"), {name: text for name, text in given.items() if text}],
+            parameters=[LaunchConfiguration("params"), overrides],
         )
     ]
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import orjson
 
+from sinks.camera_info import camera_info
 from stream.frame import CameraIntrinsics, DepthFrame
 
 
 def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[str, object]:
     """The fields of ``frame`` other than its arrays, for :func:`to_json`.
 
-    Times keep the source's exact numbers: ``pts`` in units of ``time_base`` = [numerator, denominator] seconds. ``K``
-    is row-major, for the depth as it is sized here; ``focal`` is in pixels of the source picture.
+    Times keep the source's exact numbers: ``pts`` in units of ``time_base`` = [numerator, denominator] seconds. ``K``,
+    ``D``, ``R`` and ``P`` are those of ``sensor_msgs/CameraInfo`` for the depth as it is sized here; ``focal`` is in
+    pixels of the source picture.
 
     Args:
         camera: that of the depth as it is written, where it is resized.
     """
     focal, camera = frame.focal, camera or frame.camera
+    info = camera_info(camera)
     return {
         "index": frame.capture.index,
         "pts": frame.capture.pts,
@@ -26,9 +29,12 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
         "capture_uncertainty_ns": frame.capture.uncertainty_ns,
         "width": camera.width,
         "height": camera.height,
-        "K": [float(camera.fx), 0.0, float(camera.cx), 0.0, float(camera.fy), float(camera.cy), 0.0, 0.0, 1.0],
-        "distortion_model": camera.distortion_model,
-        "D": camera.distortion,
+        "K": info.K,
+        "distortion_model": info.distortion_model,
+        "D": info.D,
+        "R": info.R,
+        "P": info.P,
+        "rectified": info.rectified,
         "source_width": frame.source_width,
         "source_height": frame.source_height,
         "rotation": frame.capture.rotation,

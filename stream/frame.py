@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, TypeVar
 
@@ -114,7 +114,8 @@ class CameraIntrinsics:
     """A pinhole camera for pictures of ``width`` × ``height`` pixels.
 
     ``fx``, ``fy``, ``cx``, ``cy`` in pixels. ``distortion`` holds the coefficients of ``distortion_model`` as in
-    ``sensor_msgs/CameraInfo`` (empty: none known).
+    ``sensor_msgs/CameraInfo`` (empty: none known). ``projection`` is its P, 12 numbers row-major: where the rectified
+    picture has a point; ``rectification`` its R, 9 numbers: how the camera is turned for it. Empty: K, and not turned.
     """
 
     fx: float
@@ -125,10 +126,14 @@ class CameraIntrinsics:
     height: int
     distortion_model: str = ""
     distortion: tuple[float, ...] = ()
+    projection: tuple[float, ...] = ()
+    rectification: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not (0 < self.fx < math.inf and 0 < self.fy < math.inf):
             raise ValueError(f"focal lengths must be positive and finite, not fx={self.fx}, fy={self.fy}")
+        if len(self.projection) not in (0, 12) or len(self.rectification) not in (0, 9):
+            raise ValueError("a projection has 12 numbers, and a rectification 9")
 
     @classmethod
     def from_focal(cls, f_px: float, width: int, height: int) -> CameraIntrinsics:
@@ -150,15 +155,17 @@ class CameraIntrinsics:
         if (width, height) == (self.width, self.height):
             return self
         sx, sy = width / self.width, height / self.height
-        return CameraIntrinsics(
+        pixels = np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
+        projection = (pixels @ np.reshape(self.projection, (3, 4))).ravel().tolist() if self.projection else ()
+        return replace(
+            self,
             fx=self.fx * sx,
             fy=self.fy * sy,
             cx=(self.cx + 0.5) * sx - 0.5,
             cy=(self.cy + 0.5) * sy - 0.5,
             width=width,
             height=height,
-            distortion_model=self.distortion_model,
-            distortion=self.distortion,
+            projection=tuple(projection),
         )
 
 

@@ -19,6 +19,7 @@ from stream.errors import ConfigError, one_line
 from stream.frame import CameraIntrinsics
 
 _ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
+_ROTATION_TOLERANCE = 1e-3  # files hold as few as four digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ class GivenCamera:
 
 
 def read_camera_info(path: Path) -> CameraIntrinsics:
-    """Read a ROS camera calibration: the matrix ``K`` of the raw, unrectified picture, and its distortion.
+    """Read a ROS camera calibration: the matrix ``K`` of the raw, unrectified picture, its distortion, and R and P.
 
     Raises:
         ConfigError: the file cannot be read, is not such a file, or holds no calibration.
@@ -110,9 +111,36 @@ def read_camera_info(path: Path) -> CameraIntrinsics:
             height=height,
             distortion_model=str(info.get("distortion_model", "")),
             distortion=coefficients,
+            projection=_projection(info),
+            rectification=_rectification(info),
         )
     except ValueError as exc:
         raise ConfigError(f"camera calibration {path}: {exc}") from exc
+
+
+def _projection(info: Mapping[object, object]) -> tuple[float, ...]:
+    """P: empty where the file has none, or zeros, which is what a camera has that was not calibrated."""
+    matrix = _matrix(info, "projection_matrix", "p", "P", count=12)
+    if matrix and not (matrix[0] > 0 and matrix[5] > 0 and matrix[8:] == (0, 0, 1, 0)):
+        raise ValueError("the projection matrix must have the form [fx' 0 cx' Tx, 0 fy' cy' Ty, 0 0 1 0]")
+    return matrix
+
+
+def _rectification(info: Mapping[object, object]) -> tuple[float, ...]:
+    """R: empty where the file has none, or zeros."""
+    matrix = _matrix(info, "rectification_matrix", "r", "R", count=9)
+    rows = [matrix[i : i + 3] for i in range(0, len(matrix), 3)]
+    for i, row in enumerate(rows):
+        for j, other in enumerate(rows):
+            if abs(sum(a * b for a, b in zip(row, other, strict=True)) - (i == j)) > _ROTATION_TOLERANCE:
+                raise ValueError("the rectification matrix must be a rotation")
+    return matrix
+
+
+def _matrix(info: Mapping[object, object], *names: str, count: int) -> tuple[float, ...]:
+    field = next((info[name] for name in names if info.get(name) is not None), None)
+    matrix = _numbers(field, f"the {names[0].replace('_', ' ')}", count) if field is not None else ()
+    return matrix if any(matrix) else ()
 
 
 def _first_document(path: Path) -> Mapping[object, object]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.stores import ros2_humble as ros
 
+from sinks.camera_info import camera_info as describe_camera
 from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
 from stream.errors import SinkError
 from stream.frame import DepthFrame
@@ -119,18 +120,18 @@ def jpeg_image(
 
 
 def camera_info(frame: DepthFrame, head: ros.std_msgs__msg__Header) -> ros.sensor_msgs__msg__CameraInfo:
-    """The camera of ``frame``, for depth and picture alike. R is the identity and P is K: one camera, not turned."""
-    camera = frame.camera
+    """The camera of ``frame``, for depth and picture alike."""
+    info = describe_camera(frame.camera)
     whole = ros.sensor_msgs__msg__RegionOfInterest(x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return ros.sensor_msgs__msg__CameraInfo(
         header=head,
-        height=camera.height,
-        width=camera.width,
-        distortion_model=camera.distortion_model,
-        d=np.array(camera.distortion, np.float64),
-        k=camera.matrix.ravel(),
-        r=np.eye(3).ravel(),
-        p=np.hstack([camera.matrix, np.zeros((3, 1))]).ravel(),
+        height=frame.camera.height,
+        width=frame.camera.width,
+        distortion_model=info.distortion_model,
+        d=np.array(info.D, np.float64),
+        k=np.array(info.K, np.float64),
+        r=np.array(info.R, np.float64),
+        p=np.array(info.P, np.float64),
         binning_x=0,
         binning_y=0,
         roi=whole,

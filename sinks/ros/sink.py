@@ -32,6 +32,7 @@ from typing import Literal
 
 import cv2
 
+from sinks.camera_info import camera_info as describe_camera
 from sinks.files.file_sink import FileSink
 from sinks.frame_json import describe, to_json, untrained_notice
 from sinks.option_checks import JPEG_QUALITY, check_frame_id, check_quality
@@ -157,7 +158,7 @@ def _messages(frame: DepthFrame, stamp_ns: int, options: McapOptions) -> dict[st
     head = header(stamp_ns, options.optical_frame)
     depth, colour = f"/{options.camera}/depth", f"/{options.camera}/color"
     info = camera_info(frame, head)
-    picture = "image_raw" if any(frame.camera.distortion) else "image_rect"
+    picture = "image_rect" if describe_camera(frame.camera).rectified else "image_raw"
     messages: dict[str, Message] = {
         f"{depth}/{picture}": depth_image(frame, head, options.encoding),
         f"{depth}/camera_info": info,

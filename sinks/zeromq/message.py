@@ -145,13 +145,11 @@ class MessageWriter:
         image, image_parts = self._image(frame)
         data = self._compressed(values)
         height, width = values.shape
-        camera = frame.camera.resized(width, height)
         header = to_json(
             {
                 "schema": SCHEMA,
                 "sequence": sequence,
-                **describe(frame, camera),
-                "rectified": not any(camera.distortion),
+                **describe(frame, frame.camera.resized(width, height)),
                 "row_step": values.strides[0],
                 "image": image,
                 "received_ns": frame.capture.received_ns,

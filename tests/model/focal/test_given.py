@@ -121,6 +121,26 @@ def test_calibration_is_scaled_to_the_picture(calibration: Path) -> None:
     assert given.intrinsics(1280, 724) is not None  # 0.6 % off: padding, not a crop
 
 
+def test_the_rectified_picture_of_a_calibration_is_kept_and_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "right.yaml"
+    turned = "[0.8, 0, 0.6, 0, 1, 0, -0.6, 0, 0.8]"
+    text = CALIBRATION.replace("[1, 0, 0, 0, 1, 0, 0, 0, 1]", turned)
+    path.write_text(text.replace("800, 0, 600, 0, 0", "800, 0, 600, -96, 0"))
+    camera = read_camera_info(path)
+    assert camera.rectification == (0.8, 0, 0.6, 0, 1, 0, -0.6, 0, 0.8)
+    assert camera.projection == (800, 0, 600, -96, 0, 800, 300, 0, 0, 0, 1, 0)
+    half = camera.resized(640, 360)
+    assert half.rectification == camera.rectification
+    assert half.projection == pytest.approx((400, 0, 299.75, -48, 0, 400, 149.75, 0, 0, 0, 1, 0))
+
+
+@pytest.mark.parametrize("nothing", ["", "p: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]\nr: [0, 0, 0, 0, 0, 0, 0, 0, 0]\n"])
+def test_a_calibration_may_say_nothing_of_a_rectified_picture(tmp_path: Path, nothing: str) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(nothing + ROS2_ECHO)
+    assert (read_camera_info(path).projection, read_camera_info(path).rectification) == ((), ())
+
+
 @pytest.mark.parametrize("size", [(720, 1280), (640, 480)])
 def test_calibration_of_another_shape_is_refused(calibration: Path, size: tuple[int, int]) -> None:
     given = GivenCamera(CameraConfig(camera_info=calibration))
@@ -163,6 +183,9 @@ def test_impossible_values_are_refused(bad: float) -> None:
         (CALIBRATION.replace("900.5", "-900.5"), "must be positive"),
         (CALIBRATION.replace("362.75, 0, 0, 1]", "362.75, 0, 0, 2]"), "must have the form"),
         (CALIBRATION.replace("0.1, -0.2", "a, b"), "the distortion must be a list"),
+        (CALIBRATION.replace("800, 0, 600, 0,", "800, 0, 600,"), "the projection matrix must have 12 numbers, not 11"),
+        (CALIBRATION.replace("800, 0, 600", "-800, 0, 600"), "projection matrix must have the form"),
+        (CALIBRATION.replace("data: [1, 0", "data: [2, 0"), "the rectification matrix must be a rotation"),
         (
             ROS1_ECHO.replace("900.5, 0.0, 641.25, 0.0, 899.0, 362.75, 0.0, 0.0, 1.0", "0, 0, 0, 0, 0, 0, 0, 0, 0"),
             "never",

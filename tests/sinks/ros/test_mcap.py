@@ -61,6 +61,7 @@ def scene(index: int, *, width: int = 64, height: int = 48) -> DepthFrame:
             height=height,
             distortion_model="plumb_bob",
             distortion=(-0.25, 0.125, 0.001, -0.002, 0.5),
+            projection=(480.5, 0, 30.5, 0, 0, 481, 22.5, 0, 0, 0, 1, 0),
         ),
     )
 
@@ -125,7 +126,7 @@ def test_depth_camera_and_picture_come_back(tmp_path: Path, compress: str) -> No
         assert np.array_equal(np.reshape(info.k, (3, 3)), frame.camera.matrix)
         assert tuple(info.d) == frame.camera.distortion
         assert np.array_equal(np.reshape(info.r, (3, 3)), np.eye(3))
-        assert np.array_equal(np.reshape(info.p, (3, 4)), np.hstack([frame.camera.matrix, np.zeros((3, 1))]))
+        assert tuple(info.p) == frame.camera.projection
         assert jpeg.format == "rgb8; jpeg compressed bgr8"
         picture = cv2.imdecode(np.frombuffer(jpeg.data, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
@@ -276,7 +277,11 @@ def test_pictures_without_distortion_are_called_rectified(tmp_path: Path) -> Non
     frame = scene(0)
     straight = replace(frame, camera=replace(frame.camera, distortion_model="", distortion=()))
     record(f"{tmp_path}/a.mcap", [straight])
-    assert {"/camera/depth/image_rect", "/camera/color/image_rect/compressed"} <= set(read(tmp_path / "a.mcap"))
+    topics = read(tmp_path / "a.mcap")
+    assert {"/camera/depth/image_rect", "/camera/color/image_rect/compressed"} <= set(topics)
+    info = topics[DEPTH_INFO][0][1]
+    assert (info.distortion_model, list(info.d)) == ("plumb_bob", [0] * 5)
+    assert np.array_equal(np.reshape(info.p, (3, 4)), np.hstack([straight.camera.matrix, np.zeros((3, 1))]))
 
 
 def test_names_are_as_asked(tmp_path: Path) -> None:

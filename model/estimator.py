@@ -3,7 +3,7 @@
 How a frame goes through, and where the host waits::
 
     submit(n)    upload stream    copy planes from the ring slot          ── event ──► slot returns to the ring
-                 compute stream   wait upload; once its batch is full: RGB, resize, network;
+                 compute stream   wait upload; once its batch is full: RGB, resize, rectify, network;
                                   field of view and "finite" to the host  ── event: computed
     wait(n)      host             WAITS for computed(n)
     collect(n)   host             one step of the focal filter
@@ -35,10 +35,11 @@ from model.config import EstimatorConfig
 from model.engine.device import torch_errors
 from model.engine.engine import Engine
 from model.engine.precision import Precision, wider
-from model.focal import FocalConfig, FocalTracker, GivenCamera, focal_from_fov
+from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_from_fov
 from model.focal.scene_cut import SceneCutDetector
 from model.pixels.metres import metric_depth, parse_output_size
 from model.pixels.planes import host_tensor, image_from_planes, network_input
+from model.pixels.rectify import Grid, GridMemory
 from stream.errors import ConfigError
 from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate, Frame, Geometry
 from stream.ports import Event, Lease
@@ -77,6 +78,7 @@ class _Queued:
     dropped: int
     scene_cut: bool
     given: CameraIntrinsics | None
+    lens: Lens | None  # to be rectified
     with_fov: bool
     with_image: bool
 
@@ -121,6 +123,7 @@ class DepthProEstimator:
         self._output_size = parse_output_size(config.output_size, engine.output_size)
         self._focal = FocalTracker(focal)
         self._cuts = SceneCutDetector()
+        self._input_grid, self._output_grid = GridMemory(engine.device), GridMemory(engine.device)
         self._capacity = engine.config.batch * (config.in_flight if engine.device.type == "cuda" else 1)
         with torch_errors():
             self._lanes = deque(_Lane(engine.device) for _ in range(self._capacity))
@@ -155,6 +158,7 @@ class DepthProEstimator:
         frame = lease.frame
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height)
+        lens = self._camera.lens(frame.width, frame.height)
         lane = self._lanes.popleft()
         with _on_device():
             with self._streams.on("upload"):
@@ -163,7 +167,7 @@ class DepthProEstimator:
             lease.release(after=uploaded)
             self._streams.wait("compute", uploaded)
             with_fov = given is None and frame.focal_px is None and self._fov_is_due(scene_cut)
-            self._queued.append(_Queued(frame, lane, lease.dropped, scene_cut, given, with_fov, with_image))
+            self._queued.append(_Queued(frame, lane, lease.dropped, scene_cut, given, lens, with_fov, with_image))
             if len(self._queued) == self.batch:
                 self._compute_queued()
 
@@ -234,7 +238,7 @@ class DepthProEstimator:
         """Queue preprocessing and network for ``batch``."""
         size = self._engine.input_size
         with self._streams.on("compute"):
-            x_B3SS = torch.cat([network_input(queued.lane.planes, queued.frame, size=size) for queued in batch])
+            x_B3SS = torch.cat([self._network_input(queued, size) for queued in batch])
             C_BSS, fov_B = self._engine.run(x_B3SS, precision, with_fov=any(queued.with_fov for queued in batch))
             if fov_B is None:
                 fov_B = C_BSS.new_zeros(len(batch))
@@ -244,6 +248,11 @@ class DepthProEstimator:
                 queued.lane.fov_and_finite.copy_(numbers_2, non_blocking=True)
             done = self._streams.mark("compute")
         return [_Computed(queued, precision, C_SS, done) for queued, C_SS in zip(batch, C_BSS, strict=True)]
+
+    def _network_input(self, queued: _Queued, size: int) -> Tensor:
+        grid = self._input_grid.grid(queued.lens, queued.frame, width=size, height=size)
+        places_SS2 = None if grid is None else grid.places_HW2
+        return network_input(queued.lane.planes, queued.frame, size=size, grid_SS2=places_SS2)
 
     # After the network ------------------------------------------------------------------------------------------------
 
@@ -288,13 +297,23 @@ class DepthProEstimator:
             depth_HW = metric_depth(job.C_SS, focal_ratio=ratio, width=width, height=height)
             if not _is_finite(job):
                 depth_HW.fill_(math.nan)
+            grid = self._output_grid.grid(queued.lens, queued.frame, width=width, height=height)
+            if grid is not None and grid.nothing_HW is not None:
+                depth_HW.masked_fill_(grid.nothing_HW, math.nan)
             depth = _to_host(depth_HW)
-            image = None
-            if queued.with_image:
-                image = _to_host(image_from_planes(queued.lane.planes, queued.frame, width=width, height=height))
+            image = _to_host(_image(queued, grid, width=width, height=height)) if queued.with_image else None
             downloaded = self._streams.mark("download")
         downloaded.synchronize()  # the second wait: the sinks read this memory
         return depth, image
+
+
+def _image(queued: _Queued, grid: Grid | None, *, width: int, height: int) -> Tensor:
+    """The picture that belongs to the depth; black where the source shows nothing of it."""
+    places_HW2 = None if grid is None else grid.places_HW2
+    image_HW3 = image_from_planes(queued.lane.planes, queued.frame, width=width, height=height, grid_HW2=places_HW2)
+    if grid is not None and grid.nothing_HW is not None:
+        image_HW3.masked_fill_(grid.nothing_HW[..., None], 0)
+    return image_HW3
 
 
 def _is_finite(job: _Computed) -> bool:

@@ -11,9 +11,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import numpy as np
 import yaml
+from cyclopts import Parameter
 
+from model.focal.lens import Lens, lens_of
 from model.focal.tracker import focal_from_fov
 from stream.errors import ConfigError, one_line
 from stream.frame import CameraIntrinsics
@@ -30,7 +34,11 @@ class CameraConfig:
     fov: float | None = None
     """Horizontal field of view of the upright picture in degrees."""
     camera_info: Path | None = None
-    """ROS camera calibration file (YAML), scaled to the size of the picture."""
+    """ROS camera calibration file (YAML), scaled to the size of the picture. Where its lens distorts, pictures are
+    rectified before the network sees them."""
+    rectify: Annotated[bool, Parameter(negative="--no-rectify", show_default=False)] = True
+    """Rectify pictures of a lens that distorts; --no-rectify leaves them as they are, with depth wrong towards the
+    corners."""
 
     def __post_init__(self) -> None:
         fields = {"`focal_px`": self.focal_px, "`fov`": self.fov, "`camera_info`": self.camera_info}
@@ -55,16 +63,30 @@ class GivenCamera:
         self._config = config or CameraConfig()
         path = self._config.camera_info
         self._calibration = read_camera_info(path) if path is not None else None
+        self._lens = read_lens(path) if path is not None and self._config.rectify else None
 
     @property
     def is_given(self) -> bool:
-        """Whether the user gave anything."""
-        return self._config != CameraConfig()
+        """Whether the user said what the focal length is."""
+        given = (self._config.focal_px, self._config.fov, self._config.camera_info)
+        return any(value is not None for value in given)
+
+    def lens(self, width: int, height: int) -> Lens | None:
+        """How upright pictures of ``width`` × ``height`` pixels are to be rectified; ``None``: not at all.
+
+        Raises:
+            ConfigError: the calibration is for pictures of another shape.
+        """
+        if self._lens is None:
+            return None
+        self._check_shape(self._lens.raw, width, height)
+        return self._lens.resized(width, height)
 
     def intrinsics(self, width: int, height: int) -> CameraIntrinsics | None:
         """The camera for upright pictures of ``width`` × ``height`` pixels; ``None`` where the user gave nothing.
 
         A focal length in pixels is taken as it is, whatever the size; a field of view and a calibration are scaled.
+        Where pictures are rectified it is the camera of the rectified ones.
 
         Raises:
             ConfigError: the calibration is for pictures of another shape.
@@ -75,13 +97,37 @@ class GivenCamera:
             return CameraIntrinsics.from_focal(focal_from_fov(self._config.fov, width), width, height)
         if self._calibration is None:
             return None
-        known = self._calibration
+        self._check_shape(self._calibration, width, height)
+        known = self._calibration if self._lens is None else self._lens.rectified
+        return known.resized(width, height)
+
+    def _check_shape(self, known: CameraIntrinsics, width: int, height: int) -> None:
         if abs(math.log(width * known.height / (height * known.width))) > _ASPECT_TOLERANCE:
             raise ConfigError(
                 f"{self._config.camera_info} was calibrated for {known.width}x{known.height} pictures, but these are "
                 f"{width}x{height}: one of them is cropped or turned; calibrate at this shape, or give `fov`"
             )
-        return known.resized(width, height)
+
+
+def read_lens(path: Path) -> Lens | None:
+    """What a ROS camera calibration says of the lens and of rectified pictures; ``None`` where nothing distorts.
+
+    ``R`` and ``P`` of the file decide what the rectified picture is, where it has them: then it is that of ROS's
+    ``image_proc``. Otherwise see :func:`model.focal.lens.lens_of`.
+
+    Raises:
+        ConfigError: the file cannot be read, or its distortion cannot be undone.
+    """
+    raw = read_camera_info(path)
+    if not any(raw.distortion):
+        return None
+    info = _first_document(path)
+    try:
+        turn = _rotation(info.get("rectification_matrix", info.get("r", info.get("R"))))
+        rectified = _projection(info.get("projection_matrix", info.get("p", info.get("P"))), raw)
+        return lens_of(raw, turn=turn if rectified is not None else None, rectified=rectified)
+    except ValueError as exc:
+        raise ConfigError(f"camera calibration {path}: {exc}") from exc
 
 
 def read_camera_info(path: Path) -> CameraIntrinsics:
@@ -113,6 +159,28 @@ def read_camera_info(path: Path) -> CameraIntrinsics:
         )
     except ValueError as exc:
         raise ConfigError(f"camera calibration {path}: {exc}") from exc
+
+
+def _rotation(field: object) -> tuple[float, ...] | None:
+    """``R``, row-major; ``None`` where it is missing or all zeros."""
+    numbers = _numbers(field, "the rectification matrix", count=9) if field is not None else ()
+    if not any(numbers):
+        return None
+    R = np.array(numbers).reshape(3, 3)
+    if not (np.allclose(R @ R.T, np.eye(3), atol=1e-3) and np.linalg.det(R) > 0):
+        raise ValueError("the rectification matrix is not a rotation")
+    return numbers
+
+
+def _projection(field: object, raw: CameraIntrinsics) -> CameraIntrinsics | None:
+    """The camera of rectified pictures, from ``P``; ``None`` where that is missing or all zeros."""
+    numbers = _numbers(field, "the projection matrix", count=12) if field is not None else ()
+    if not any(numbers):
+        return None
+    fx, skew, cx, _, below_fx, fy, cy, _, *bottom = numbers
+    if skew or below_fx or bottom[:3] != [0.0, 0.0, 1.0]:
+        raise ValueError("the projection matrix must have the form [fx 0 cx Tx, 0 fy cy Ty, 0 0 1 0]")
+    return CameraIntrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=raw.width, height=raw.height)
 
 
 def _first_document(path: Path) -> Mapping[object, object]:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from model.config import EngineConfig, EstimatorConfig
 from model.focal import CameraConfig, FocalConfig, GivenCamera
+from model.scale import DepthScaler, ScaleConfig
 from sinks import open_sink
 from stream.display import Display, log_to, summary
 from stream.errors import ConfigError
@@ -56,7 +57,7 @@ command_line = CommandLine(
 _log = logging.getLogger("run_stream")
 
 _NETWORK = Group("Network", sort_key=1)
-_CAMERA = Group("Focal length", sort_key=2)
+_CAMERA = Group("Focal length and scale", sort_key=2)
 _SOURCE = Group("Source", sort_key=3)
 _PIPELINE = Group("Pipeline", sort_key=4)
 
@@ -76,6 +77,7 @@ def run(
     estimator: Annotated[EstimatorConfig, Parameter(name="*", group=_NETWORK)] = EstimatorConfig(),
     focal: Annotated[Literal["off", "filter", "lock"], Parameter(group=_CAMERA)] = FocalConfig().mode,
     camera: Annotated[CameraConfig, Parameter(name="*", group=_CAMERA)] = CameraConfig(),
+    scaling: Annotated[ScaleConfig, Parameter(name="*", group=_CAMERA)] = ScaleConfig(),
     pipeline: Annotated[PipelineConfig, Parameter(name="*", group=_PIPELINE)] = PipelineConfig(),
 ) -> int:
     """Read SOURCE, compute depth, write it to every sink.
@@ -120,10 +122,19 @@ def run(
         overwrite |= demo is not None and not sink  # the demo's video is its own
         uris = sink or [_default_sink(source, frames.info)]
         sinks = [opened.enter_context(closing(open_sink(uri, overwrite=overwrite))) for uri in uris]
-        _refuse_clashes(source, [s.name for s in sinks])
+        kept = [] if scaling.scale_file is None else [str(scaling.scale_file)]
+        _refuse_clashes(source, [*(s.name for s in sinks), *kept])
+        scaler = DepthScaler(scaling, camera=frames.info.name)
         score = None if demo is None else DemoScore(demo)
         depth = _estimator(
-            model, engine, estimator, given, FocalConfig(mode=focal), info=frames.info, may_download=demo is None
+            model,
+            engine,
+            estimator,
+            given,
+            FocalConfig(mode=focal),
+            scaler,
+            info=frames.info,
+            may_download=demo is None,
         )
         stages = Pipeline(
             Stream(source=frames, estimator=depth, sinks=sinks if score is None else [*sinks, score]), config=pipeline
@@ -151,6 +162,7 @@ def _estimator(
     estimator: EstimatorConfig,
     camera: GivenCamera,
     focal: FocalConfig,
+    scaler: DepthScaler,
     *,
     info: SourceInfo,
     may_download: bool,
@@ -168,7 +180,7 @@ def _estimator(
         _log.info("model %s. %s", model, reason)
     loaded = load(model)
     running = Engine(loaded, engine, compile_beside=info.live)
-    depth = DepthProEstimator(engine=running, camera=camera, focal=focal, config=estimator)
+    depth = DepthProEstimator(engine=running, camera=camera, focal=focal, config=estimator, scaler=scaler)
     if not loaded.trained:
         _log.warning("%s is untrained: its depth means nothing yet, and every output says so", loaded.name)
     _log.info("%s: %s in %s on %s", info.name, loaded.name, running.precision, running.device)

@@ -3,7 +3,7 @@
 How a frame goes through, and where the host waits::
 
     submit(n)    upload stream    copy planes from the ring slot          ── event ──► slot returns to the ring
-                 compute stream   wait upload; once its batch is full: RGB, resize, network;
+                 compute stream   wait upload; once its batch is full: RGB, resize, rectify, network;
                                   field of view and "finite" to the host  ── event: computed
     wait(n)      host             WAITS for computed(n)
     collect(n)   host             one step of the focal filter
@@ -35,12 +35,14 @@ from model.config import EstimatorConfig
 from model.engine.device import torch_errors
 from model.engine.engine import Engine
 from model.engine.precision import Precision, wider
-from model.focal import FocalConfig, FocalTracker, GivenCamera, focal_from_fov
+from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_from_fov
 from model.focal.scene_cut import SceneCutDetector
 from model.pixels.metres import metric_depth, parse_output_size
 from model.pixels.planes import host_tensor, image_from_planes, network_input
+from model.pixels.rectify import Grid, GridMemory
+from model.scale import DepthScaler
 from stream.errors import ConfigError
-from stream.frame import CameraIntrinsics, DepthFrame, FocalEstimate, Frame, Geometry
+from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry
 from stream.ports import Event, Lease
 
 _log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class _Queued:
     dropped: int
     scene_cut: bool
     given: CameraIntrinsics | None
+    lens: Lens | None  # to be rectified
     with_fov: bool
     with_image: bool
 
@@ -99,9 +102,10 @@ class DepthProEstimator:
         camera: what the user knows of the camera; without a focal length it is estimated.
         focal: how estimates are smoothed.
         config: size of the depth, and frames in flight.
+        scaler: finds what depth is multiplied with, of the same source.
 
     Raises:
-        ConfigError: an impossible size, or ``fov_every`` without a smoothed focal length.
+        ConfigError: an impossible size, or something that needs a smoothed focal length without one.
         ModelError: the device failed or is out of memory.
     """
 
@@ -112,8 +116,15 @@ class DepthProEstimator:
         camera: GivenCamera | None = None,
         focal: FocalConfig | None = None,
         config: EstimatorConfig | None = None,
+        scaler: DepthScaler | None = None,
     ) -> None:
         config, focal = config or EstimatorConfig(), focal or FocalConfig()
+        self._scaler = scaler or DepthScaler()
+        self._scaler.begin(engine.label)
+        if self._scaler.known is not None and focal.mode == "off" and not (camera and camera.is_given):
+            raise ConfigError(
+                "`scale_from` waits for a steady focal length; leave out `focal=off`, or tell it as `fov`"
+            )
         if config.fov_every > 1 and focal.mode == "off":
             raise ConfigError("`fov_every` needs a focal length that is smoothed; leave out `focal=off`")
         self._engine, self._streams = engine, engine.streams
@@ -121,6 +132,7 @@ class DepthProEstimator:
         self._output_size = parse_output_size(config.output_size, engine.output_size)
         self._focal = FocalTracker(focal)
         self._cuts = SceneCutDetector()
+        self._input_grid, self._output_grid = GridMemory(engine.device), GridMemory(engine.device)
         self._capacity = engine.config.batch * (config.in_flight if engine.device.type == "cuda" else 1)
         with torch_errors():
             self._lanes = deque(_Lane(engine.device) for _ in range(self._capacity))
@@ -155,6 +167,7 @@ class DepthProEstimator:
         frame = lease.frame
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height)
+        lens = self._camera.lens(frame.width, frame.height)
         lane = self._lanes.popleft()
         with _on_device():
             with self._streams.on("upload"):
@@ -163,7 +176,7 @@ class DepthProEstimator:
             lease.release(after=uploaded)
             self._streams.wait("compute", uploaded)
             with_fov = given is None and frame.focal_px is None and self._fov_is_due(scene_cut)
-            self._queued.append(_Queued(frame, lane, lease.dropped, scene_cut, given, with_fov, with_image))
+            self._queued.append(_Queued(frame, lane, lease.dropped, scene_cut, given, lens, with_fov, with_image))
             if len(self._queued) == self.batch:
                 self._compute_queued()
 
@@ -182,17 +195,21 @@ class DepthProEstimator:
         """Finish the oldest frame; see the module's picture.
 
         Raises:
+            ConfigError: there is no usable depth where the user knows the distance.
             ModelError: the device failed or is out of memory.
         """
         self.wait()
         first = self._computed.popleft()
         with _on_device():
             job = self._finite(first)
-            focal, camera = self._scale(job)
+            focal, camera = self._camera_of(job)
             width, height = self._output_size or (job.queued.frame.width, job.queued.frame.height)
-            depth, image = self._download(job, focal, width=width, height=height)
+            scale = self._scaler.scale
+            factor = 1.0 if scale is None else scale.factor
+            depth, image = self._download(job, factor * focal.smoothed_px, width=width, height=height)
         queued = job.queued
         self._lanes.append(queued.lane)
+        self._look_at_known_distance(queued, depth, focal)
         return DepthFrame(
             capture=queued.frame.capture,
             depth=depth.numpy(),
@@ -200,6 +217,7 @@ class DepthProEstimator:
             focal=focal,
             source_width=queued.frame.width,
             source_height=queued.frame.height,
+            scale=scale,
             image=None if image is None else image.numpy(),
             scene_cut=queued.scene_cut,
             model=self._engine.label,
@@ -209,11 +227,16 @@ class DepthProEstimator:
         )
 
     def close(self) -> None:
-        """Abandon the frames still in flight."""
+        """Abandon the frames still in flight.
+
+        Raises:
+            ConfigError: the run was too short to measure the distance that the user knows.
+        """
         for job in self._computed:
             job.done.synchronize()  # their memory must not be freed under the device's hands
         self._computed.clear()
         self._queued.clear()
+        self._scaler.close()
 
     # Before the network -----------------------------------------------------------------------------------------------
 
@@ -234,7 +257,7 @@ class DepthProEstimator:
         """Queue preprocessing and network for ``batch``."""
         size = self._engine.input_size
         with self._streams.on("compute"):
-            x_B3SS = torch.cat([network_input(queued.lane.planes, queued.frame, size=size) for queued in batch])
+            x_B3SS = torch.cat([self._network_input(queued, size) for queued in batch])
             C_BSS, fov_B = self._engine.run(x_B3SS, precision, with_fov=any(queued.with_fov for queued in batch))
             if fov_B is None:
                 fov_B = C_BSS.new_zeros(len(batch))
@@ -244,6 +267,11 @@ class DepthProEstimator:
                 queued.lane.fov_and_finite.copy_(numbers_2, non_blocking=True)
             done = self._streams.mark("compute")
         return [_Computed(queued, precision, C_SS, done) for queued, C_SS in zip(batch, C_BSS, strict=True)]
+
+    def _network_input(self, queued: _Queued, size: int) -> Tensor:
+        grid = self._input_grid.grid(queued.lens, queued.frame, width=size, height=size)
+        places_SS2 = None if grid is None else grid.places_HW2
+        return network_input(queued.lane.planes, queued.frame, size=size, grid_SS2=places_SS2)
 
     # After the network ------------------------------------------------------------------------------------------------
 
@@ -259,14 +287,13 @@ class DepthProEstimator:
         again.done.synchronize()  # rare enough that overlap does not matter
         return again
 
-    def _scale(self, job: _Computed) -> tuple[FocalEstimate, CameraIntrinsics]:
+    def _camera_of(self, job: _Computed) -> tuple[FocalEstimate, CameraIntrinsics]:
         """The focal length that scales this frame, and the camera it makes."""
-        queued, frame, capture = job.queued, job.queued.frame, job.queued.frame.capture
+        queued, frame = job.queued, job.queued.frame
         fov_deg = float(queued.lane.fov_and_finite[0])
         usable = queued.with_fov and _is_finite(job) and FOV_DEG[0] < fov_deg < FOV_DEG[1]
         focal = self._focal.update(
-            # A camera's own clock may take over in mid-stream; when frames arrived tells their distances all the same.
-            time_s=capture.time_s if capture.clock == "media" else capture.received_ns * 1e-9,
+            time_s=_time_s(frame.capture),
             raw_px=focal_from_fov(fov_deg, frame.width) if usable else None,
             width=frame.width,
             scene_cut=queued.scene_cut,
@@ -277,24 +304,66 @@ class DepthProEstimator:
         self._steady = focal.log_std < _STEADY_STD and not cut_ahead
         return focal, queued.given or CameraIntrinsics.from_focal(focal.smoothed_px, frame.width, frame.height)
 
-    def _download(
-        self, job: _Computed, focal: FocalEstimate, *, width: int, height: int
-    ) -> tuple[Tensor, Tensor | None]:
+    def _look_at_known_distance(self, queued: _Queued, depth_HW: Tensor, focal: FocalEstimate) -> None:
+        """Let the scaler see a frame, for those that come after it."""
+        frame, known, at = queued.frame, self._scaler.known, (math.nan, math.nan)
+        if known is not None:
+            height, width = depth_HW.shape
+            at = _output_point(known.x, known.y, queued, width=width, height=height)
+            is_inside = known.x < frame.width and known.y < frame.height
+            if not (is_inside and -0.5 <= at[0] < width and -0.5 <= at[1] < height):
+                seen = "rectified picture" if is_inside else "picture"
+                raise ConfigError(f"`scale_from={known}` is outside the {seen}, {frame.width}x{frame.height} pixels")
+        self._scaler.update(
+            depth_HW.numpy(),
+            at=at,
+            time_s=_time_s(frame.capture),
+            focal_ratio=focal.smoothed_px / frame.width,
+            steady=focal.log_std < _STEADY_STD,
+            scene_cut=queued.scene_cut,
+        )
+
+    def _download(self, job: _Computed, focal_px: float, *, width: int, height: int) -> tuple[Tensor, Tensor | None]:
         """Depth ``float32 [H, W]`` and, if wanted, the picture ``uint8 [H, W, 3]``, both on the host."""
         queued = job.queued
         with self._streams.on("download"):
             self._streams.wait("download", job.done)
-            ratio = focal.smoothed_px / queued.frame.width
+            ratio = focal_px / queued.frame.width
             depth_HW = metric_depth(job.C_SS, focal_ratio=ratio, width=width, height=height)
             if not _is_finite(job):
                 depth_HW.fill_(math.nan)
+            grid = self._output_grid.grid(queued.lens, queued.frame, width=width, height=height)
+            if grid is not None and grid.nothing_HW is not None:
+                depth_HW.masked_fill_(grid.nothing_HW, math.nan)
             depth = _to_host(depth_HW)
-            image = None
-            if queued.with_image:
-                image = _to_host(image_from_planes(queued.lane.planes, queued.frame, width=width, height=height))
+            image = _to_host(_image(queued, grid, width=width, height=height)) if queued.with_image else None
             downloaded = self._streams.mark("download")
         downloaded.synchronize()  # the second wait: the sinks read this memory
         return depth, image
+
+
+def _time_s(capture: Capture) -> float:
+    """When a frame was taken, as good as the distance to other frames needs it.
+
+    A camera's own clock may take over in mid-stream; when frames arrived tells their distances all the same.
+    """
+    return capture.time_s if capture.clock == "media" else capture.received_ns * 1e-9
+
+
+def _output_point(x: float, y: float, queued: _Queued, *, width: int, height: int) -> tuple[float, float]:
+    """Where the depth shows what is at ``x``, ``y`` of the upright source picture; NaN for nowhere."""
+    if queued.lens is not None:
+        x, y = queued.lens.rectified_point(x, y)
+    return (x + 0.5) * width / queued.frame.width - 0.5, (y + 0.5) * height / queued.frame.height - 0.5
+
+
+def _image(queued: _Queued, grid: Grid | None, *, width: int, height: int) -> Tensor:
+    """The picture that belongs to the depth; black where the source shows nothing of it."""
+    places_HW2 = None if grid is None else grid.places_HW2
+    image_HW3 = image_from_planes(queued.lane.planes, queued.frame, width=width, height=height, grid_HW2=places_HW2)
+    if grid is not None and grid.nothing_HW is not None:
+        image_HW3.masked_fill_(grid.nothing_HW[..., None], 0)
+    return image_HW3
 
 
 def _is_finite(job: _Computed) -> bool:

@@ -18,7 +18,7 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
     Args:
         camera: that of the depth as it is written, where it is resized.
     """
-    focal, camera = frame.focal, camera or frame.camera
+    focal, scale, camera = frame.focal, frame.scale, camera or frame.camera
     info = camera_info(camera)
     return {
         "index": frame.capture.index,
@@ -44,6 +44,7 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
             "log_std": focal.log_std,
             "source": focal.source,
         },
+        "scale": None if scale is None else {"factor": scale.factor, "date": scale.date, "source": scale.source},
         "scene_cut": frame.scene_cut,
         "model": frame.model,
         "precision": frame.precision,

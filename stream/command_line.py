@@ -101,8 +101,8 @@ class CommandLine:
 def with_options(text: str) -> str:
     """``text`` with every field in backquotes as it is typed.
 
-    ```ring_slots``` becomes ``--ring-slots``, ```overwrite=True``` becomes ``--overwrite``, and ```fov=70``` becomes
-    ``--fov 70``.
+    ```ring_slots``` becomes ``--ring-slots``, ```overwrite=True``` becomes ``--overwrite``, ```rectify=False``` becomes
+    ``--no-rectify``, and ```fov=70``` becomes ``--fov 70``.
     """
     return _FIELD.sub(_typed, text)
 
@@ -113,5 +113,7 @@ def _without_logins(error: object) -> str:
 
 
 def _typed(field: re.Match[str]) -> str:
-    option, value = "--" + field[1].replace("_", "-"), field[2]
-    return option if value in (None, "True") else f"{option} {value}"
+    name, value = field[1].replace("_", "-"), field[2]
+    if value == "False":
+        return f"--no-{name}"
+    return f"--{name}" if value in (None, "True") else f"--{name} {value}"

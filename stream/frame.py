@@ -25,6 +25,7 @@ clock, nanoseconds since 1970, as its RTCP sender reports tell it (RFC 3550, sec
 ColorSpace = Literal["bt601", "bt709", "bt2020"]
 ColorRange = Literal["limited", "full"]
 FocalSource = Literal["given", "metadata", "estimated", "locked"]
+ScaleSource = Literal["measured", "file"]
 SourcePhase = Literal["connecting", "streaming", "stalled", "reconnecting", "failed", "ended"]
 """``connecting``: no picture yet; ``streaming``: pictures come; ``stalled``: none for some time, the connection holds;
 ``reconnecting``: the connection is lost and made again; ``failed``, ``ended``: there will be no other picture."""
@@ -185,6 +186,21 @@ class FocalEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DepthScale:
+    """What depth was multiplied with, because a distance is known.
+
+    Attributes:
+        factor: known distance over estimated depth.
+        date: when it was measured, ISO 8601 in UTC.
+        source: ``measured`` in this run, or from a ``file``.
+    """
+
+    factor: float
+    date: str
+    source: ScaleSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
     """Which frame of its source this is, and when it was taken. It travels unchanged from the decoder to every sink.
 
@@ -310,6 +326,7 @@ class DepthFrame:
         camera: intrinsics for ``depth`` as it is sized here.
         focal: the focal length that scaled this depth, in pixels of the *source* picture.
         source_width, source_height: size of the upright source picture in pixels.
+        scale: what ``depth`` was multiplied with, ``None`` where it was not.
         image: ``uint8 [H, W, 3]`` RGB of the same frame at the size of ``depth``; ``None`` unless a sink asked for it.
         scene_cut: this frame starts a new shot; nothing from before it went into its focal length.
         model: name of the network and, where it applies, "(untrained)".
@@ -328,6 +345,7 @@ class DepthFrame:
     focal: FocalEstimate
     source_width: int
     source_height: int
+    scale: DepthScale | None = None
     image: npt.NDArray[np.uint8] | None = None
     scene_cut: bool = False
     model: str = ""

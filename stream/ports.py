@@ -126,12 +126,17 @@ class Estimator(Protocol):
         """Finish the oldest frame and return its depth.
 
         Raises:
+            ConfigError: what the user wants of the depth cannot be had from it.
             ModelError: the network cannot run.
         """
         ...
 
     def close(self) -> None:
-        """Release what it holds. Frames still in flight are abandoned."""
+        """Release what it holds. Frames still in flight are abandoned.
+
+        Raises:
+            ConfigError: the run was too short for what the user wanted.
+        """
         ...
 
 

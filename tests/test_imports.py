@@ -34,7 +34,7 @@ def test_the_laboratory_is_not_on_a_frames_way(statement: str) -> None:
 
 @pytest.mark.parametrize("statement", ["import run_stream", "import stream.pipeline, stream.sources", "import sinks"])
 def test_the_command_line_and_the_streaming_core_do_without_torch(statement: str) -> None:
-    assert not imported(statement) & {"torch", "timm", "scenedetect"}
+    assert not imported(statement) & {"torch", "timm"}
 
 
 def test_help_does_without_torch() -> None:

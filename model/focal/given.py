@@ -11,14 +11,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import yaml
+from cyclopts import Parameter
 
+from model.focal.lens import Lens, lens_of
 from model.focal.tracker import focal_from_fov
 from stream.errors import ConfigError, one_line
 from stream.frame import CameraIntrinsics
 
 _ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
+_AHEAD = (0.0, 0.0, 1.0, 0.0)  # the last row of every projection
 _ROTATION_TOLERANCE = 1e-3  # files hold as few as four digits
 
 
@@ -31,7 +35,11 @@ class CameraConfig:
     fov: float | None = None
     """Horizontal field of view of the upright picture in degrees."""
     camera_info: Path | None = None
-    """ROS camera calibration file (YAML), scaled to the size of the picture."""
+    """ROS camera calibration file (YAML), scaled to the size of the picture. Where its lens distorts, pictures are
+    rectified before the network sees them."""
+    rectify: Annotated[bool, Parameter(negative="--no-rectify", show_default=False)] = True
+    """Rectify pictures of a lens that distorts; --no-rectify leaves them as they are, with depth wrong towards the
+    corners."""
 
     def __post_init__(self) -> None:
         fields = {"`focal_px`": self.focal_px, "`fov`": self.fov, "`camera_info`": self.camera_info}
@@ -56,16 +64,30 @@ class GivenCamera:
         self._config = config or CameraConfig()
         path = self._config.camera_info
         self._calibration = read_camera_info(path) if path is not None else None
+        self._lens = read_lens(path) if path is not None and self._config.rectify else None
 
     @property
     def is_given(self) -> bool:
-        """Whether the user gave anything."""
-        return self._config != CameraConfig()
+        """Whether the user said what the focal length is."""
+        given = (self._config.focal_px, self._config.fov, self._config.camera_info)
+        return any(value is not None for value in given)
+
+    def lens(self, width: int, height: int) -> Lens | None:
+        """How upright pictures of ``width`` × ``height`` pixels are to be rectified; ``None``: not at all.
+
+        Raises:
+            ConfigError: the calibration is for pictures of another shape.
+        """
+        if self._lens is None:
+            return None
+        self._check_shape(self._lens.raw, width, height)
+        return self._lens.resized(width, height)
 
     def intrinsics(self, width: int, height: int) -> CameraIntrinsics | None:
         """The camera for upright pictures of ``width`` × ``height`` pixels; ``None`` where the user gave nothing.
 
         A focal length in pixels is taken as it is, whatever the size; a field of view and a calibration are scaled.
+        Where pictures are rectified it is the camera of the rectified ones.
 
         Raises:
             ConfigError: the calibration is for pictures of another shape.
@@ -76,13 +98,34 @@ class GivenCamera:
             return CameraIntrinsics.from_focal(focal_from_fov(self._config.fov, width), width, height)
         if self._calibration is None:
             return None
-        known = self._calibration
+        self._check_shape(self._calibration, width, height)
+        known = self._calibration if self._lens is None else self._lens.rectified
+        return known.resized(width, height)
+
+    def _check_shape(self, known: CameraIntrinsics, width: int, height: int) -> None:
         if abs(math.log(width * known.height / (height * known.width))) > _ASPECT_TOLERANCE:
             raise ConfigError(
                 f"{self._config.camera_info} was calibrated for {known.width}x{known.height} pictures, but these are "
                 f"{width}x{height}: one of them is cropped or turned; calibrate at this shape, or give `fov`"
             )
-        return known.resized(width, height)
+
+
+def read_lens(path: Path) -> Lens | None:
+    """What a ROS camera calibration says of the lens and of rectified pictures; ``None`` where nothing distorts.
+
+    ``R`` and ``P`` of the file decide what the rectified picture is, where it has them: then it is that of ROS's
+    ``image_proc``. Otherwise see :func:`model.focal.lens.lens_of`.
+
+    Raises:
+        ConfigError: the file cannot be read, or its distortion cannot be undone.
+    """
+    raw = read_camera_info(path)
+    if not any(raw.distortion):
+        return None
+    try:
+        return lens_of(raw)
+    except ValueError as exc:
+        raise ConfigError(f"camera calibration {path}: {exc}") from exc
 
 
 def read_camera_info(path: Path) -> CameraIntrinsics:
@@ -121,19 +164,17 @@ def read_camera_info(path: Path) -> CameraIntrinsics:
 def _projection(info: Mapping[object, object]) -> tuple[float, ...]:
     """P: empty where the file has none, or zeros, which is what a camera has that was not calibrated."""
     matrix = _matrix(info, "projection_matrix", "p", "P", count=12)
-    if matrix and not (matrix[0] > 0 and matrix[5] > 0 and matrix[8:] == (0, 0, 1, 0)):
-        raise ValueError("the projection matrix must have the form [fx' 0 cx' Tx, 0 fy' cy' Ty, 0 0 1 0]")
+    if matrix and not (matrix[0] > 0 and matrix[5] > 0 and not matrix[1] and not matrix[4] and matrix[8:] == _AHEAD):
+        raise ValueError("the projection matrix must have the form [fx' 0 cx' Tx, 0 fy' cy' Ty, 0 0 1 0], fx', fy' > 0")
     return matrix
 
 
 def _rectification(info: Mapping[object, object]) -> tuple[float, ...]:
     """R: empty where the file has none, or zeros."""
     matrix = _matrix(info, "rectification_matrix", "r", "R", count=9)
-    rows = [matrix[i : i + 3] for i in range(0, len(matrix), 3)]
-    for i, row in enumerate(rows):
-        for j, other in enumerate(rows):
-            if abs(sum(a * b for a, b in zip(row, other, strict=True)) - (i == j)) > _ROTATION_TOLERANCE:
-                raise ValueError("the rectification matrix must be a rotation")
+    R = np.reshape(matrix or np.eye(3), (3, 3))
+    if not (np.allclose(R @ R.T, np.eye(3), atol=_ROTATION_TOLERANCE) and np.linalg.det(R) > 0):
+        raise ValueError("the rectification matrix must be a rotation")
     return matrix
 
 

@@ -44,7 +44,9 @@ class _Writable:
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
 
 
-def rgb_from_planes(planes: Sequence[Tensor], frame: Frame, *, width: int, height: int) -> Tensor:
+def rgb_from_planes(
+    planes: Sequence[Tensor], frame: Frame, *, width: int, height: int, grid_HW2: Tensor | None = None
+) -> Tensor:
     """The upright picture at ``width`` × ``height``.
 
     Args:
@@ -52,27 +54,33 @@ def rgb_from_planes(planes: Sequence[Tensor], frame: Frame, *, width: int, heigh
         frame: says what the planes mean; its own ``planes`` are not touched.
         width, height: size of the result in pixels. Planes are resized bilinearly with half-pixel centres and no
             antialiasing, as Depth Pro's reference resizes its input. Chroma counts as centred between its luma samples.
+        grid_HW2: where each pixel of the result comes from, as :mod:`model.pixels.rectify` makes it; without it the
+            picture is resized as it is.
 
     Returns:
         ``float32 [3, H, W]`` in [0, 1].
     """
-    turned = frame.capture.rotation in (90, 270)
-    rows, columns = (width, height) if turned else (height, width)
-    fmt = frame.geometry.format
-    resized = [_resize(_values(p, fmt), rows, columns) for p in planes]
+    rotation, fmt = frame.capture.rotation, frame.geometry.format
+    if grid_HW2 is not None:
+        resized, rotation = [_sample(_values(p, fmt), grid_HW2) for p in planes], 0  # the grid turns them upright
+    else:
+        rows, columns = (width, height) if rotation in (90, 270) else (height, width)
+        resized = [_resize(_values(p, fmt), rows, columns) for p in planes]
     rgb_3HW = resized[0] / 255 if fmt.is_rgb else _rgb_from_yuv(resized, fmt, frame.color_space, frame.color_range)
-    return torch.rot90(rgb_3HW, frame.capture.rotation // 90, (1, 2)) if frame.capture.rotation else rgb_3HW
+    return torch.rot90(rgb_3HW, rotation // 90, (1, 2)) if rotation else rgb_3HW
 
 
-def network_input(planes: Sequence[Tensor], frame: Frame, *, size: int) -> Tensor:
+def network_input(planes: Sequence[Tensor], frame: Frame, *, size: int, grid_SS2: Tensor | None = None) -> Tensor:
     """The picture as Depth Pro takes it, squared whatever its aspect ratio: ``float32 [1, 3, S, S]`` in [-1, 1]."""
-    rgb_3SS = rgb_from_planes(planes, frame, width=size, height=size)
+    rgb_3SS = rgb_from_planes(planes, frame, width=size, height=size, grid_HW2=grid_SS2)
     return (rgb_3SS * 2 - 1).unsqueeze(0)
 
 
-def image_from_planes(planes: Sequence[Tensor], frame: Frame, *, width: int, height: int) -> Tensor:
+def image_from_planes(
+    planes: Sequence[Tensor], frame: Frame, *, width: int, height: int, grid_HW2: Tensor | None = None
+) -> Tensor:
     """The upright picture for people: ``uint8 [H, W, 3]`` RGB, contiguous."""
-    rgb_3HW = rgb_from_planes(planes, frame, width=width, height=height)
+    rgb_3HW = rgb_from_planes(planes, frame, width=width, height=height, grid_HW2=grid_HW2)
     return (rgb_3HW * 255).round_().to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
@@ -87,6 +95,13 @@ def _resize(x_KHW: Tensor, rows: int, columns: int) -> Tensor:
     if x_KHW.shape[1:] == (rows, columns):
         return x_KHW
     return F.interpolate(x_KHW.unsqueeze(0), size=(rows, columns), mode="bilinear", align_corners=False)[0]
+
+
+def _sample(x_KHW: Tensor, grid_HW2: Tensor) -> Tensor:
+    """Values between pixels, bilinear; those of the border beyond it."""
+    return F.grid_sample(
+        x_KHW.unsqueeze(0), grid_HW2.unsqueeze(0), mode="bilinear", padding_mode="border", align_corners=False
+    )[0]
 
 
 def _rgb_from_yuv(planes_KHW: list[Tensor], fmt: PixelFormat, space: ColorSpace, value_range: ColorRange) -> Tensor:

@@ -31,8 +31,8 @@ from stream.sources.address import (
 from stream.sources.camera import Camera
 from stream.sources.config import SourceConfig
 from stream.sources.connection import Connection
-from stream.sources.ffmpeg_errors import no_such_camera
 from stream.sources.images import ImageSource, is_image, list_folder, list_glob
+from stream.sources.local_cameras import no_such_camera
 from stream.sources.network import open_http
 from stream.sources.video import VideoFile
 

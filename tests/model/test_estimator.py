@@ -145,7 +145,8 @@ def test_a_calibration_travels_to_the_size_of_the_depth(tmp_path: Path) -> None:
         "camera_matrix: {rows: 3, cols: 3, data: [200, 0, 90, 0, 210, 50, 0, 0, 1]}\n"
         "distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}\n"
     )
-    estimator = make_estimator(camera=GivenCamera(CameraConfig(camera_info=path)), output_size="48x27")
+    camera = GivenCamera(CameraConfig(camera_info=path, rectify=False))
+    estimator = make_estimator(camera=camera, output_size="48x27")
     result = estimate(estimator, random_frame(0))
     assert result.focal.smoothed_px == pytest.approx(100)
     assert result.camera.fx == pytest.approx(50)

@@ -13,6 +13,7 @@ from stream.errors import ConfigError, SourceError
     [
         ("`ring_slots` must be at least 2", "--ring-slots must be at least 2"),
         ("exists; use `overwrite=True`", "exists; use --overwrite"),
+        ("or give `rectify=False`", "or give --no-rectify"),
         ("give `fov=70`, or `camera_info`", "give --fov 70, or --camera-info"),
         ("`output_size=640x480` fits", "--output-size 640x480 fits"),
         ("`depth.steps` must be 0 or more", "--depth.steps must be 0 or more"),

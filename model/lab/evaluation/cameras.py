@@ -40,13 +40,13 @@ class Cameras:
         if fx is not None:
             self._given = GivenCamera(CameraConfig(focal_px=fx))
         elif camera_info is not None:
-            self._given = GivenCamera(CameraConfig(camera_info=camera_info))
+            self._given = GivenCamera(CameraConfig(camera_info=camera_info, rectify=False))
         elif self._json.is_file():
             self._entries = _load_json(self._json)
         elif matrix.is_file():
             self._given = GivenCamera(CameraConfig(focal_px=_read_matrix(matrix)))
         elif yaml is not None:
-            self._given = GivenCamera(CameraConfig(camera_info=yaml))
+            self._given = GivenCamera(CameraConfig(camera_info=yaml, rectify=False))
 
     def f_px(self, name: str, width: int, height: int) -> float:
         """True horizontal focal length of the picture ``name``, in its pixels.

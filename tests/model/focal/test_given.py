@@ -112,7 +112,8 @@ def test_field_of_view_scales_with_the_picture() -> None:
 
 
 def test_calibration_is_scaled_to_the_picture(calibration: Path) -> None:
-    given = GivenCamera(CameraConfig(camera_info=calibration))
+    given = GivenCamera(CameraConfig(camera_info=calibration, rectify=False))
+    assert given.lens(1280, 720) is None
     assert given.intrinsics(1280, 720) == read_camera_info(calibration)
     camera = given.intrinsics(1920, 1080)
     assert camera is not None
@@ -139,6 +140,48 @@ def test_a_calibration_may_say_nothing_of_a_rectified_picture(tmp_path: Path, no
     path = tmp_path / "camera.yaml"
     path.write_text(nothing + ROS2_ECHO)
     assert (read_camera_info(path).projection, read_camera_info(path).rectification) == ((), ())
+
+
+def test_the_camera_of_a_distorting_lens_is_that_of_rectified_pictures(calibration: Path) -> None:
+    given = GivenCamera(CameraConfig(camera_info=calibration))
+    camera, lens = given.intrinsics(640, 360), given.lens(640, 360)
+    assert camera is not None
+    assert lens is not None
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (400, 400, 299.75, 149.75)  # half of P
+    assert (camera.distortion_model, camera.distortion) == ("plumb_bob", (0, 0, 0, 0, 0))
+    assert lens.rectified == camera
+    assert lens.raw == read_camera_info(calibration).resized(640, 360)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROS2_ECHO,
+        CALIBRATION.replace("[800, 0, 600, 0, 0, 800, 300,", "[0, 0, 0, 0, 0, 0, 0,").replace(
+            "0, 0, 0, 0, 0, 1, 0]", "0, 0, 0, 0, 0, 0, 0]"
+        ),
+    ],
+)
+def test_a_calibration_without_p_sees_what_fits(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(text)
+    camera = GivenCamera(CameraConfig(camera_info=path)).intrinsics(1280, 720)
+    assert camera is not None
+    assert camera.fx == pytest.approx(camera.fy * 900.5 / 899)
+    assert camera.fx != 900.5
+
+
+def test_a_straight_lens_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(CALIBRATION.replace("0.1, -0.2, 0.001, 0.002, 0", "0, 0, 0, 0, 0"))
+    given = GivenCamera(CameraConfig(camera_info=path))
+    assert given.lens(1280, 720) is None
+    assert given.intrinsics(1280, 720) == read_camera_info(path)
+
+
+def test_rectify_alone_says_nothing_of_the_focal_length() -> None:
+    assert not GivenCamera(CameraConfig(rectify=False)).is_given
+    assert GivenCamera(CameraConfig(fov=60.0, rectify=False)).is_given
 
 
 @pytest.mark.parametrize("size", [(720, 1280), (640, 480)])
@@ -190,6 +233,12 @@ def test_impossible_values_are_refused(bad: float) -> None:
             ROS1_ECHO.replace("900.5, 0.0, 641.25, 0.0, 899.0, 362.75, 0.0, 0.0, 1.0", "0, 0, 0, 0, 0, 0, 0, 0, 0"),
             "never",
         ),
+        (CALIBRATION.replace("[800, 0,", "[-800, 0,"), "must have the form"),
+        (CALIBRATION.replace("[800, 0,", "[800, 1,"), r"form \[fx' 0 cx' Tx"),
+        (CALIBRATION.replace("[800, 0,", "[800,"), "must have 12 numbers"),
+        (CALIBRATION.replace("[1, 0, 0, 0, 1, 0, 0, 0, 1]", "[1, 0, 0, 0, 1, 0, 0, 0, 2]"), "must be a rotation"),
+        (CALIBRATION.replace("plumb_bob", "pumpkin"), "pumpkin.* `rectify=False`"),
+        (CALIBRATION.replace("[800, 0,", "[80, 0,").replace("0, 800, 300", "0, 80, 300"), "empty"),
     ],
 )
 def test_bad_files_are_explained_on_one_line(tmp_path: Path, text: str, complaint: str) -> None:

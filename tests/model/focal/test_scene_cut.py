@@ -1,7 +1,8 @@
-"""Scene cuts on synthetic planes of every layout, and on a real clip without any."""
+"""Scene cuts on synthetic planes of every layout, on clips whose cuts are known, and on a real clip without any."""
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,8 @@ import pytest
 
 from model.focal.scene_cut import SceneCutDetector, thumbnail
 from stream.frame import PIXEL_FORMATS, Capture, Frame, Geometry
+from tests.support.process import ROOT
+from tests.support.shots import Clip, Shots
 
 Picture = npt.NDArray[np.uint8]
 HEIGHT, WIDTH = 180, 321  # odd, so that chroma planes are rounded up
@@ -90,13 +93,64 @@ def test_a_change_of_geometry_is_a_cut() -> None:
     assert cuts(frames) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("pixel_format", [name for name in PIXEL_FORMATS if name != "gray"])
-def test_thumbnail_keeps_the_colours(pixel_format: str) -> None:
+@pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
+def test_thumbnail_is_the_mean_brightness(pixel_format: str) -> None:
     picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     picture[:] = (200, 120, 40)
-    small = thumbnail(frame(picture, pixel_format))
-    assert small.shape == (90, 161, 3)
-    assert np.abs(small.astype(int) - (200, 120, 40)).max() <= 3
+    small = thumbnail(frame(picture, pixel_format), 64, 36)
+    assert small.shape == (36, 64)
+    assert np.abs(small - (0.114 * 200 + 0.587 * 120 + 0.299 * 40)).max() <= 2
+    noise = np.random.default_rng(0).integers(0, 256, (360, 640, 1), np.uint8).repeat(3, axis=2)
+    assert thumbnail(frame(noise, pixel_format), 64, 36).std() < 10  # of 74: a hundred pixels are averaged
+
+
+def test_a_fine_pattern_does_not_become_a_coarse_one() -> None:
+    stripes = np.zeros((360, 640, 3), np.uint8)
+    stripes[:, ::2] = 255
+    frames = [frame(np.roll(stripes, i, axis=1), "gray") for i in range(12)]
+    assert thumbnail(frames[0], 64, 36).std() < 1
+    assert cuts(frames) == []
+
+
+def test_a_new_source_may_be_noisy_from_the_start() -> None:
+    rng = np.random.default_rng(0)
+    snow = [rng.integers(0, 256, (240, 320, 1), np.uint8).repeat(3, axis=2) for _ in range(30)]
+    assert cuts([frame(picture, "yuv420p") for picture in snow]) == []
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    """Of the four rendered pictures that come with the project, and four of no scene at all."""
+    pictures = [cv2.imread(str(path)) for path in sorted((ROOT / "model/engine/calibration_pictures").glob("*.jpg"))]
+    assert len(pictures) == 4
+    return [clip for seed in range(2) for clip in Shots([*pictures, *map(texture, range(4))], seed).all()]
+
+
+def found(clip: Clip) -> set[int]:
+    return set(cuts([frame(picture, "rgb24") for picture in clip.frames]))
+
+
+def test_noise_and_light_are_no_cuts(clips: list[Clip]) -> None:
+    """What was called a cut several times a second: hue is noise where there is little colour."""
+    quiet = [clip for clip in clips if re.match("still|dark|blank|ball|snow|exposure|lights|flicker|flash", clip.name)]
+    assert len(quiet) == 92
+    assert [clip.name for clip in quiet if found(clip)] == []
+
+
+def test_motion_is_no_cut(clips: list[Clip]) -> None:
+    moving = [c for c in clips if re.match("pan, (2|6|12)%|shaken|zoom|something", c.name)]
+    assert len(moving) == 24
+    assert [clip.name for clip in moving if found(clip)] == []
+
+
+def test_cuts_are_found_and_little_else(clips: list[Clip]) -> None:
+    reported = right = true = 0
+    for clip in clips:
+        indices = found(clip)
+        reported, right, true = reported + len(indices), right + len(indices & clip.cuts), true + len(clip.cuts)
+    assert true == 76
+    assert right / reported >= 0.97  # precision
+    assert right / true >= 0.93  # recall
 
 
 def test_a_walk_through_a_street_has_no_cuts(street_walk: Path) -> None:

@@ -18,7 +18,7 @@ import zmq
 from jsonschema import Draft202012Validator
 
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
-from stream.frame import CameraIntrinsics, DepthFrame
+from stream.frame import CameraIntrinsics, DepthFrame, DepthScale
 from tests.support.doubles import make_depth_frame, recaptured
 from tests.support.process import ROOT
 
@@ -32,7 +32,13 @@ def frames() -> list[DepthFrame]:
     lens = CameraIntrinsics(
         fx=8, fy=8, cx=3, cy=2, width=8, height=6, distortion_model="plumb_bob", distortion=(0.1, 0.0)
     )
-    rich = replace(plain, camera=lens, retried=True, focal=replace(plain.focal, raw_px=None, source="given"))
+    rich = replace(
+        plain,
+        camera=lens,
+        retried=True,
+        focal=replace(plain.focal, raw_px=None, source="given"),
+        scale=DepthScale(factor=1.25, date="2026-01-02T03:04:05+00:00", source="file"),
+    )
     return [plain, recaptured(rich, index=7, pts=None, rotation=90, uncertainty_ns=500, clock="camera-rtcp")]
 
 
@@ -76,9 +82,17 @@ def test_live_messages_are_valid_and_nothing_is_left_out(options: ZmqOptions) ->
 def test_the_schema_refuses_what_is_wrong() -> None:
     validator = Draft202012Validator(SCHEMA)
     good = next(h for h in headers(ZmqOptions()) if h["type"] == "depth")
-    for wrong in ({"schema": "depth-pro-stream/1"}, {"K": [1.0]}, {"clock": "sundial"}, {"width": 0}, {"focal": {}}):
+    for wrong in (
+        {"schema": "depth-pro-stream/1"},
+        {"K": [1.0]},
+        {"clock": "sundial"},
+        {"width": 0},
+        {"focal": {}},
+        {"scale": 2},
+    ):
         assert not validator.is_valid({**good, **wrong})
     assert not validator.is_valid({key: value for key, value in good.items() if key != "session"})
+    assert validator.is_valid({key: value for key, value in good.items() if key != "scale"})  # it came later
 
 
 def test_the_page_explains_every_field_and_option() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import yaml
 from cyclopts import Parameter
 
@@ -23,6 +24,7 @@ from stream.frame import CameraIntrinsics
 
 _ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
 _AHEAD = (0.0, 0.0, 1.0, 0.0)  # the last row of every projection
+_AHEAD = (0.0, 0.0, 1.0, 0.0)  # the last row of a projection
 _ROTATION_TOLERANCE = 1e-3  # files hold as few as four digits
 
 

@@ -23,7 +23,26 @@ from stream import plugins
 from stream.errors import ConfigError
 from stream.ports import Sink
 
-__all__ = ["MemorySink", "NullSink", "open_sink"]
+__all__ = ["MemorySink", "NullSink", "for_camera", "open_sink"]
+
+
+def for_camera(uri: str, camera: str, *, several: bool) -> str:
+    """``uri`` for one camera: ``{camera}`` becomes its name, and ZeroMQ's topics get it too, one of ``several``.
+
+    Raises:
+        ConfigError: the cameras would write into one file.
+    """
+    named = uri.replace("{camera}", camera)
+    scheme = parse_uri(uri).scheme
+    if not several:
+        return named
+    if scheme in ("zmq+tcp", "zmq+ipc"):
+        _, question, query = named.partition("?")
+        given = question and any(option.startswith("camera=") for option in query.split("&"))
+        return named if given else f"{named}{'&' if question else '?'}camera={camera}"
+    if named == uri and scheme not in ("null", "memory"):
+        raise ConfigError(f"{uri} would be written by every camera; put {{camera}} into its name")
+    return named
 
 
 def open_sink(uri: str, *, overwrite: bool = False) -> Sink:

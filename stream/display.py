@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
@@ -37,13 +38,18 @@ def log_to(console: Console, *, verbose: bool) -> None:
 
 
 class Display:
-    """Shows :class:`Status` after :class:`Status` while a run lasts. A context manager."""
+    """Shows the status of each source again and again while a run lasts. A context manager.
 
-    def __init__(self, info: SourceInfo, console: Console) -> None:
-        self._info = info
+    Args:
+        infos: of the sources, in the order of their statuses.
+        console: where to show it.
+    """
+
+    def __init__(self, infos: Sequence[SourceInfo], console: Console) -> None:
+        self._infos = infos
         self._console = console
         self._plain_due = time.monotonic() + _PLAIN_EVERY_S
-        if info.live:
+        if any(info.live for info in infos):
             columns = [SpinnerColumn(), TextColumn("{task.description}")]
         else:
             columns = [
@@ -54,7 +60,7 @@ class Display:
                 TextColumn("left"),
             ]
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task("starting", total=info.frame_count)
+        self._tasks = [self._progress.add_task("starting", total=info.frame_count) for info in infos]
 
     def __enter__(self) -> Display:
         self._progress.start()
@@ -65,14 +71,18 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def show(self, status: Status) -> None:
+    def show(self, statuses: Sequence[Status]) -> None:
         """Bring what is seen up to date."""
-        line = live_line(status) if self._info.live else file_line(status)
-        self._progress.update(self._task, completed=status.processed, description=line)
-        if not self._console.is_terminal and time.monotonic() >= self._plain_due:
+        plain = not self._console.is_terminal and time.monotonic() >= self._plain_due
+        if plain:
             self._plain_due += _PLAIN_EVERY_S
-            of = f" of {self._info.frame_count}" if self._info.frame_count else ""
-            _log.info("frame %d%s: %s", status.processed, of, line)
+        for info, task, status in zip(self._infos, self._tasks, statuses, strict=True):
+            line = live_line(status) if info.live else file_line(status)
+            name = f"{status.camera}: " if len(statuses) > 1 else ""
+            self._progress.update(task, completed=status.processed, description=name + line)
+            if plain:
+                of = f" of {info.frame_count}" if info.frame_count else ""
+                _log.info("%sframe %d%s: %s", name, status.processed, of, line)
 
 
 def file_line(status: Status) -> str:
@@ -81,17 +91,29 @@ def file_line(status: Status) -> str:
 
 
 def live_line(status: Status) -> str:
-    """For a camera: rate, latency, drops, focal length."""
+    """For a camera: rate, latency, drops, focal length; or what it waits for."""
+    if status.source_state in ("connecting", "stalled", "reconnecting"):
+        attempt = f", attempt {status.attempt}" if status.attempt else ""
+        reason = f": {status.source_reason}" if status.source_reason else ""
+        return " · ".join([f"{status.source_state}{attempt}{reason}", *_failures(status)])
     rate, dropped = f"{status.fps:.1f} frames/s", f"{status.dropped} dropped"
     return " · ".join([rate, *_latency(status), dropped, *_focal(status.focal), *_failures(status)])
 
 
-def summary(status: Status) -> str:
+def summary(statuses: Sequence[Status]) -> str:
     """Several lines for the end of a run: frames in, out and dropped, rate, each sink with its losses."""
+    if len(statuses) == 1:
+        return _summary(statuses[0])
+    return "\n".join(f"{status.camera}: {_summary(status)}" for status in statuses)
+
+
+def _summary(status: Status) -> str:
     lines = [
         f"{status.produced} frames in, {status.processed} with depth, {status.dropped} dropped; "
         f"{status.seconds:.1f} s, {status.fps:.2f} frames/s"
     ]
+    if status.reconnects:
+        lines.append(f"{status.reconnects} times lost and found again")
     if status.retried or status.invalid:
         lines.append(f"{status.retried} frames computed again in a wider type, {status.invalid} without any depth")
     return "\n".join([*lines, *_latency(status), *(_sink_line(sink) for sink in status.sinks)])

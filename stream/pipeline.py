@@ -94,7 +94,7 @@ class Pipeline:
                 ring_slots=self._config.ring_slots,
                 sink_queue=self._config.sink_queue,
                 changed=changed,
-                report=self._workers.fail,
+                report=self._report,
             )
             for stream in streams
         ]
@@ -183,6 +183,11 @@ class Pipeline:
 
     def _policy(self, stream: Stream) -> Policy:
         return self._config.policy or ("newest" if stream.source.info.live else "block")
+
+    def _report(self, error: BaseException) -> None:
+        if len(self._lanes) > 1:  # the others go on: nobody else would say so before the end
+            _log.error("a stream has ended: %s", error)
+        self._workers.fail(error)
 
     def _end_all(self) -> None:
         """The inference thread has ended, in whatever way."""

@@ -74,7 +74,7 @@ class Workers:
             first = self._error is None
             self._error = self._error or error
         if not first and error is not self._error:
-            _log.warning("while the run was ending after an error: %s: %s", type(error).__name__, error)
+            _log.warning("another error after the first one: %s: %s", type(error).__name__, error)
 
     def _run(self, *steps: Callable[[], None]) -> None:
         for step in steps:

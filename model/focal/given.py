@@ -24,7 +24,6 @@ from stream.frame import CameraIntrinsics
 
 _ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
 _AHEAD = (0.0, 0.0, 1.0, 0.0)  # the last row of every projection
-_AHEAD = (0.0, 0.0, 1.0, 0.0)  # the last row of a projection
 _ROTATION_TOLERANCE = 1e-3  # files hold as few as four digits
 
 

@@ -135,7 +135,7 @@ def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, u
         (["demo", "--sink", "null:", "--sink-queue", "0"], 2, "at least 1"),
         (["demo", "--sink", "no/such/folder/x.mp4"], 1, "no/such/folder"),
         (["missing.mp4"], 1, "missing.mp4"),
-        (["rtsp://user:secret@127.0.0.1:1/stream?token=hush"], 1, "127.0.0.1"),
+        (["rtsp://user:secret@127.0.0.1:1/stream?token=hush", "--retries", "0"], 1, "127.0.0.1"),
     ],
 )
 def test_a_mistake_gets_one_line_and_a_status(run, arguments: list[str], status: int, says: str) -> None:  # type: ignore[no-untyped-def]

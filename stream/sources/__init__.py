@@ -32,7 +32,6 @@ from stream.sources.camera import Camera
 from stream.sources.config import SourceConfig
 from stream.sources.connection import Connection
 from stream.sources.images import ImageSource, is_image, list_folder, list_glob
-from stream.sources.local_cameras import no_such_camera
 from stream.sources.network import open_http
 from stream.sources.video import VideoFile
 
@@ -117,6 +116,8 @@ def _open_local(uri: str, config: SourceConfig) -> Source:
 
 
 def _local_camera(address: Address, config: SourceConfig) -> Source:
-    if address.format == "v4l2" and not Path(address.target).exists():  # said now, not when the network is loaded
-        raise SourceError(f"{address.name}: {no_such_camera()}")
-    return Camera(address, config)
+    """A camera of this machine. It is looked at, so that whoever mistyped it need not wait for a network to load."""
+    connection = Connection(address, config)
+    rate = connection.frame_rate
+    connection.close()
+    return Camera(address, config, frame_rate=rate)

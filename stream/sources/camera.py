@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 from stream.channel import Closed
 from stream.errors import SourceError
@@ -25,7 +26,7 @@ from stream.ports import SourceInfo
 from stream.sources.address import Address
 from stream.sources.config import SourceConfig
 from stream.sources.connection import FrameMaker
-from stream.sources.ffmpeg_errors import Interruption
+from stream.sources.ffmpeg_errors import LATE, Interruption
 from stream.sources.punctuality import LiveEdge
 from stream.sources.reader import Opened, Reader, Shot
 from stream.sources.retry import Backoff, may_pass
@@ -47,9 +48,10 @@ class Camera:
     Args:
         address: of the camera.
         config: timeouts, retries, ages.
+        frame_rate: pictures per second, if it has been looked at.
     """
 
-    def __init__(self, address: Address, config: SourceConfig) -> None:
+    def __init__(self, address: Address, config: SourceConfig, *, frame_rate: Fraction | None = None) -> None:
         self._address, self._config = address, config
         self._frames = FrameMaker(address)
         self._backoff = Backoff(cap_s=config.retry_max_s, retries=config.retries)
@@ -63,7 +65,7 @@ class Camera:
         self._offset_s: float | None = None  # of the camera's clock
         self._clock_is_wrong = False
         self._state = SourceState(camera=address.name, state="connecting", since_ns=time.monotonic_ns())
-        self.info = SourceInfo(name=address.name, live=True, max_age_s=config.max_age_s)
+        self.info = SourceInfo(name=address.name, live=True, frame_rate=frame_rate, max_age_s=config.max_age_s)
 
     def listen(self, listener: Callable[[SourceState], None]) -> None:
         """Have ``listener`` called at once and with every change, by the thread that iterates."""
@@ -132,7 +134,7 @@ class Camera:
                         yield self._hand_on(held, began)
                         held = None
                     elif time.monotonic() >= deadline:
-                        raise self._interrupted("no picture in time") from Interruption()
+                        raise SourceError(f"{self._address.name}: {LATE}") from Interruption()
                     elif self._state.state == "streaming":
                         self._tell("stalled", reason=f"no picture for {_STALLED_S:g} s")
                     continue
@@ -149,7 +151,8 @@ class Camera:
                 if item.late_ns <= self._config.max_age_s * 1e9:
                     punctual_s = now
                 elif now - punctual_s > max(_BEHIND_S, self._config.max_age_s):
-                    raise self._interrupted(f"the stream is {item.late_ns * 1e-9:.1f} s behind") from Interruption()
+                    behind = f"the stream is {item.late_ns * 1e-9:.1f} s behind"
+                    raise SourceError(f"{self._address.name}: {behind}; check the network") from Interruption()
                 yield self._hand_on(item, began)
         finally:
             self._clock_is_wrong |= reader.clock_is_wrong
@@ -205,13 +208,13 @@ class Camera:
         silent_s = None if self._last_s is None else now - self._last_s
         if self._lost_s is None and self._last_s is not None:
             self._lost_s = now
-        if not may_pass(error, network=self._address.network, silent_s=silent_s):
-            raise error
-        wait_s = self._backoff.next_s()
+        passing = may_pass(error, network=self._address.network, silent_s=silent_s)
+        wait_s = self._backoff.next_s() if passing else None
         if wait_s is None:
-            tried = self._backoff.attempt
+            tried = self._backoff.attempt if passing else 0
             many = f"; given up after {tried} {'retry' if tried == 1 else 'retries'}" if tried else ""
-            raise SourceError(f"{error}{many}") from error.__cause__
+            good = f" (last good frame: {self._index - 1})" if self._index else ""
+            raise SourceError(f"{error}{many}{good}") from error.__cause__
         self._tell(
             "connecting" if self._last_s is None else "reconnecting",
             reason=str(error).removeprefix(f"{self._address.name}: "),
@@ -226,10 +229,6 @@ class Camera:
             reason = f"back after {now_s - self._lost_s:.1f} s"
             self._lost_s = None
         self._tell("streaming", reason=reason)
-
-    def _interrupted(self, what: str) -> SourceError:
-        good = f" (last good frame: {self._index - 1})" if self._index else ""
-        return SourceError(f"{self._address.name}: {what}; check the camera and the network{good}")
 
     def _tell(self, state: SourcePhase, *, reason: str = "", attempt: int = 0) -> None:
         """Tell a change: everybody who listens each one, the log each once."""

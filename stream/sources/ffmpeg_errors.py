@@ -12,7 +12,7 @@ from stream.errors import SourceError
 from stream.sources.address import Address
 from stream.sources.local_cameras import no_such_camera
 
-_LATE = "no data in time; check the network or raise the timeout"
+LATE = "no data in time; check the network or raise the timeout"
 
 # First match wins: subclasses stand before their bases.
 _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
@@ -29,7 +29,7 @@ _CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str]
         (av.error.ConnectionResetError, av.error.ConnectionAbortedError, av.error.BrokenPipeError),
         "the connection was lost; check the network and the camera",
     ),
-    ((av.error.TimeoutError, av.error.ExitError), _LATE),
+    ((av.error.TimeoutError, av.error.ExitError), LATE),
     (av.error.PermissionError, "permission denied; check its access rights"),
     (av.error.ProtocolNotFoundError, "this FFmpeg build does not speak the protocol; use rtsp:// or http:// instead"),
     (av.error.DemuxerNotFoundError, "this FFmpeg build cannot read the device; install PyAV from its wheels"),
@@ -69,13 +69,13 @@ def _cause(exc: av.FFmpegError, address: Address, late: bool) -> str | None:
     if isinstance(exc, av.error.FileNotFoundError):
         return "no such file; check the path"
     if isinstance(exc, av.error.InvalidDataError):
-        return _LATE if late else _why_invalid(address)
+        return LATE if late else _why_invalid(address)
     for kinds, text in _CAUSES:
         if isinstance(exc, kinds):
             return text
     if isinstance(exc, OSError):
         if late:
-            return _LATE
+            return LATE
         if address.network and exc.errno == errno.EIO and not _has_host(address.target):
             return "the host name cannot be found; check its spelling and the network"
         return f"{exc.strerror}; check " + ("host name and network" if address.network else "the device or disk")

@@ -32,8 +32,9 @@ def open_http(address: Address, config: SourceConfig) -> Source:
     options = {"fflags": "nobuffer", "flags": "low_delay"}
     if connection.container.format.name in SEGMENTED_FORMATS:
         options["live_start_index"] = "-1"  # the newest segment instead of the third last
+    rate = connection.frame_rate
     connection.close()
-    return Camera(replace(address, live=True, options=options), config)
+    return Camera(replace(address, live=True, options=options), config, frame_rate=rate)
 
 
 def _reach(address: Address, config: SourceConfig) -> Connection:

@@ -209,7 +209,7 @@ def _path_for(path: Path | None, name: str) -> Path | None:
     return None if path is None else Path(str(path).replace("{camera}", name))
 
 
-def _default_sink(source: str, info: SourceInfo, *, name: str | None) -> str:
+def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> str:
     """Where depth goes when nothing is said: to a video named after the file, or onto ZeroMQ from a camera.
 
     ``name`` is that of one of several sources.

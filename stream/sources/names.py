@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from stream.errors import ConfigError, SourceError
+from stream.errors import ConfigError
+from stream.sources.address import redact_unknown
 
 ALONE = "camera"  # the name of a source that has none
 _NAMED = re.compile(r"([A-Za-z0-9_.-]{1,64})=(.+)", re.DOTALL)
@@ -16,11 +17,10 @@ def name_sources(sources: Sequence[str]) -> dict[str, str]:
     """What was typed as sources, by name and in order.
 
     Raises:
-        ConfigError: several sources of which not each one has a name of its own.
-        SourceError: none.
+        ConfigError: none, or several of which not each one has a name of its own.
     """
     if not sources:
-        raise SourceError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
+        raise ConfigError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
     if len(sources) == 1:
         name, uri = _split(sources[0])
         return {name or ALONE: uri}
@@ -29,8 +29,8 @@ def name_sources(sources: Sequence[str]) -> dict[str, str]:
         name, uri = _split(source)
         if name is None:
             raise ConfigError(
-                f"{len(sources)} sources in one run need names, such as front=webcam:0 rear=webcam:1; videos are run "
-                "one after the other, each by a command of its own"
+                f"{redact_unknown(uri)}: {len(sources)} sources in one run need names, such as front=webcam:0 "
+                "rear=webcam:1; give each video a run of its own"
             )
         if name in named:
             raise ConfigError(f"two sources are called {name}; give each a name of its own")

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.errors import ConfigError
 from stream.metrics import MetricsServer, StatusOf, serve
-from stream.pipeline import Pipeline
+from stream.pipeline import Pipeline, Stream
 from stream.stats import SinkStatus, Status
 from tests.support import media
 from tests.support.doubles import ScriptedEstimator, ScriptedSink, ScriptedSource
@@ -94,8 +94,8 @@ def test_a_running_pipeline_tells_its_numbers_and_its_health(start: Callable[[St
     written = threading.Event()
     sink = ScriptedSink(name='a "sink"\n', hook=lambda index: written.set() if index == 9 else None)
     source = ScriptedSource(20, live=True, hook=wait)
-    pipeline = Pipeline(source=source, estimator=ScriptedEstimator(), sinks=[sink])
-    server = start(lambda: [("front", pipeline.status())])
+    pipeline = Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[sink]))
+    server = start(lambda: [("front", pipeline.status()[0])])
     pipeline.start()
     assert get(server, "/health")[0] == 503
     assert value(scrape(server), "frames_processed_total") == 0
@@ -115,7 +115,7 @@ def test_a_running_pipeline_tells_its_numbers_and_its_health(start: Callable[[St
     go_on.set()
     while not pipeline.wait(0.1):
         pass
-    status_now, series = pipeline.result(), scrape(server)
+    (status_now,), series = pipeline.result(), scrape(server)
     assert value(series, "frames_produced_total") == 20
     assert value(series, "frames_processed_total") == status_now.processed
     assert value(series, "frames_dropped_total") == 20 - status_now.processed

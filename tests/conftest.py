@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,13 @@ def street_walk() -> Path:
     if not path.exists():
         pytest.skip(f"real test clip is not here: {path.name} in a folder shared/media beside the checkout")
     return path
+
+
+@pytest.fixture
+def logs_go_back() -> Iterator[None]:
+    """For tests of a command line, which sends all logs to its own standard error: that is gone after the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)

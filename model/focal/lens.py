@@ -72,7 +72,7 @@ class Lens:
     def rectified_point(self, x: float, y: float) -> tuple[float, float]:
         """Where the rectified picture shows what is at ``x``, ``y`` of the raw one; NaN for nowhere."""
         ((ray_x, ray_y),) = self.rays(np.array([[x, y]], np.float64))
-        x, y, z = self._turn @ (ray_x, ray_y, 1.0)
+        x, y, z = (self._turn @ (ray_x, ray_y, 1.0)).tolist()
         to = self.rectified
         return (to.fx * x / z + to.cx, to.fy * y / z + to.cy) if z > 0 else (math.nan, math.nan)
 
@@ -167,10 +167,10 @@ def _straight(lens: Lens) -> CameraIntrinsics:
     along = np.linspace(0, 1, _SIDE_POINTS)
     zeros = np.zeros(_SIDE_POINTS)
 
-    def side(x: Array, y: Array, axis: int) -> Array:
+    def side(x: Array, y: Array, axis: int) -> list[float]:
         """x or y of the rays along one side. Where there is none, the side is too far out to limit anything."""
-        values: Array = lens.rays(np.column_stack([x, y]))[:, axis]
-        return values[np.isfinite(values)]
+        values = lens.rays(np.column_stack([x, y]))[:, axis]
+        return [float(value) for value in values if math.isfinite(value)]
 
     x0 = max([-_reach(lens, (-1, 0)), *side(zeros, along * bottom, 0)])
     x1 = min([_reach(lens, (1, 0)), *side(zeros + right, along * bottom, 0)])

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import functools
+import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import av
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 from torch import Tensor
 
+import run_stream
 from model.engine import Engine
 from model.engine.precision import Precision
 from model.focal import CameraConfig, GivenCamera, Lens
 from model.focal.lens import lens_of
 from stream.frame import CameraIntrinsics, Capture, DepthFrame, Frame, Geometry
 from tests.support.lenses import LENSES, directions
-from tests.support.tiny import LooseLease, make_engine, make_estimator
+from tests.support.tiny import LooseLease, make_engine, make_estimator, random_frame
 
 WALL = np.array([0.3, 0.15, 1.0]) / 3.0  # 1/z of the wall's points is this times (x/z, y/z, 1)
 BRIGHTEST = 0.4  # canonical inverse depth that white stands for
@@ -130,6 +135,43 @@ def test_without_rectifying_depth_is_wrong_towards_the_corners(engine: Engine, t
     wrong = error(result, lens.raw)
     assert wrong[120, 162] < 0.004
     assert max(wrong[0, 0], wrong[0, -1], wrong[-1, 0], wrong[-1, -1]) > 0.03
+
+
+def test_without_distortion_nothing_changes_bit_for_bit(tmp_path: Path) -> None:
+    straight = replace(LENSES["barrel"].resized(96, 72), distortion=(0.0,) * 5)
+    frame = random_frame(0, width=96, height=72)
+    results = []
+    for camera in (
+        GivenCamera(CameraConfig(camera_info=calibration(tmp_path, straight))),
+        GivenCamera(CameraConfig(camera_info=calibration(tmp_path, straight), rectify=False)),
+        GivenCamera(CameraConfig(focal_px=straight.fx)),
+    ):
+        estimator = make_estimator(camera=camera)
+        estimator.submit(LooseLease(frame), with_image=True)
+        results.append(estimator.collect())
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0].depth, other.depth)
+        assert results[0].image is not None
+        assert other.image is not None
+        np.testing.assert_array_equal(results[0].image, other.image)
+    assert results[0].camera == straight
+
+
+@pytest.mark.usefixtures("logs_go_back")
+@pytest.mark.parametrize("option", [[], ["--no-rectify"]])
+def test_the_command_line_rectifies_unless_it_is_told_not_to(tmp_path: Path, option: list[str]) -> None:
+    raw = small_lens("barrel").raw
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8))
+    sink = tmp_path / "a.mkv"
+    info = str(calibration(tmp_path, raw))
+    arguments = [str(tmp_path / "a.png"), "--sink", f"{sink}?codec=ffv1", "--model", "nano", "--camera-info", info]
+    assert run_stream.main([*arguments, *option]) == 0
+    with av.open(str(sink)) as file:
+        header = json.loads(file.metadata["DEPTH_FIRST_FRAME"])
+    expected = raw if option else small_lens("barrel").rectified
+    assert header["K"] == pytest.approx(expected.matrix.ravel().tolist())
+    assert (header["distortion_model"], header["D"]) == ("plumb_bob", list(expected.distortion))
+    assert any(header["D"]) == bool(option)
 
 
 def test_what_the_source_does_not_show_is_no_estimate_and_black(engine: Engine, tmp_path: Path) -> None:

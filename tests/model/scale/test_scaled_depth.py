@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -145,21 +143,12 @@ def recorded(path: Path) -> tuple[list[dict[str, Any]], list[npt.NDArray[np.uint
     return cues, pictures
 
 
-@pytest.fixture(autouse=True)
-def _logs_go_back() -> Iterator[None]:
-    """A command line sends all logs to its own standard error, which is gone after the test."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
 def command(clip: Path, folder: Path, name: str, *arguments: str) -> int:
     sink = f"{folder / name}?codec=ffv1"
     return run_stream.main([str(clip), "--sink", sink, "--model", "nano", "--fov", "60", "--overwrite", *arguments])
 
 
+@pytest.mark.usefixtures("logs_go_back")
 def test_a_run_measures_and_the_next_one_remembers(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert command(clip, tmp_path, "a.mkv", "--scale-from", "80,100=1.83", "--scale-file", "cam.json") == 0
@@ -176,6 +165,7 @@ def test_a_run_measures_and_the_next_one_remembers(clip: Path, tmp_path: Path, m
     np.testing.assert_array_equal(depths_b[-1], depths[-1])
 
 
+@pytest.mark.usefixtures("logs_go_back")
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -203,6 +193,7 @@ def test_a_mistake_gets_one_line(
     assert says in lines[0]
 
 
+@pytest.mark.usefixtures("logs_go_back")
 def test_a_run_of_less_than_a_second_keeps_its_depth_and_fails(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

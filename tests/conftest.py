@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rtsp import start_camera
+
+__all__ = ["start_camera"]  # a fixture for all tests
+
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
 

@@ -121,7 +121,7 @@ class Camera:
         held: Shot | None = None  # the newest of what had been waiting, until it is known to be the last of that
         deadline = began = time.monotonic()
         deadline += self._config.open_timeout_s
-        punctual_s = began  # when a picture last came in time
+        late_since: float | None = None  # when pictures began to come too late
         try:
             while True:
                 try:
@@ -149,8 +149,10 @@ class Camera:
                     continue
                 edge = held = None
                 if item.late_ns <= self._config.max_age_s * 1e9:
-                    punctual_s = now
-                elif now - punctual_s > max(_BEHIND_S, self._config.max_age_s):
+                    late_since = None
+                elif late_since is None:
+                    late_since = now
+                elif now - late_since > _BEHIND_S:
                     behind = f"the stream is {item.late_ns * 1e-9:.1f} s behind"
                     raise SourceError(f"{self._address.name}: {behind}; check the network") from Interruption()
                 yield self._hand_on(item, began)

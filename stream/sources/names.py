@@ -29,8 +29,8 @@ def name_sources(sources: Sequence[str]) -> dict[str, str]:
         name, uri = _split(source)
         if name is None:
             raise ConfigError(
-                f"{redact_unknown(uri)}: {len(sources)} sources in one run need names, such as front=webcam:0 "
-                "rear=webcam:1; give each video a run of its own"
+                f"{', '.join(map(redact_unknown, sources))}: several sources in one run need names, such as "
+                "front=webcam:0 rear=webcam:1; give each video a run of its own"
             )
         if name in named:
             raise ConfigError(f"two sources are called {name}; give each a name of its own")

@@ -1,8 +1,9 @@
 """A real RTSP camera for tests: GStreamer's server with a test picture. Run by the system's Python, which has ``gi``.
 
-Usage: ``/usr/bin/python3 tests/support/rtsp_server.py [--play MP4] [--digest] [USER PASSWORD]``. Prints its port, then
-serves ``rtsp://127.0.0.1:PORT/camera`` until it is killed: Motion JPEG, 320 × 240, 25 frames per second, or MP4's
-H.264. Its RTCP sender reports tell the time of this machine. The password is asked for in the clear, or as a digest.
+Usage: ``/usr/bin/python3 tests/support/rtsp_server.py [--play MP4] [--port N] [--digest] [USER PASSWORD]``. Prints its
+port, then serves ``rtsp://127.0.0.1:PORT/camera`` until it is killed: Motion JPEG, 320 × 240, 25 frames per second, or
+MP4's H.264. Its RTCP sender reports tell the time of this machine. The password is asked for in the clear, or as a
+digest.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 (the v
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--play", metavar="MP4")
+parser.add_argument("--port", default="0")
 parser.add_argument("--digest", action="store_true")
 parser.add_argument("credentials", nargs="*", metavar="USER PASSWORD")
 arguments = parser.parse_args()
@@ -29,7 +31,7 @@ picture = (
 Gst.init(None)
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
-server.set_service("0")
+server.set_service(arguments.port)
 
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(f"( {picture} name=pay0 )")

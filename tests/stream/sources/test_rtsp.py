@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,41 +22,10 @@ from stream.frame import Frame, Geometry
 from stream.pipeline import Pipeline, Stream
 from stream.sources import SourceConfig, open_source
 from tests.support.doubles import ScriptedEstimator
-from tests.support.process import ROOT, Process
+from tests.support.process import Process
+from tests.support.rtsp import Camera
 
-SYSTEM_PYTHON = "/usr/bin/python3"
 IMPATIENT = SourceConfig(open_timeout_s=3, read_timeout_s=1.5, retries=0)
-
-Camera = tuple[subprocess.Popen[str], str]
-
-
-@pytest.fixture
-def start_camera() -> Iterator[Callable[..., Camera]]:
-    """Starts RTSP servers; returns the process and the address without credentials."""
-    probe = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    try:
-        missing = subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode
-    except FileNotFoundError:
-        missing = 1
-    if missing and os.environ.get("CI") != "true":
-        missing = "no RTSP server: install python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    servers: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> Camera:
-        script = ROOT / "tests" / "support" / "rtsp_server.py"
-        server = subprocess.Popen([SYSTEM_PYTHON, str(script), *arguments], stdout=subprocess.PIPE, text=True)
-        servers.append(server)
-        assert server.stdout is not None
-        port = server.stdout.readline().strip()
-        assert port, "the RTSP server did not start"
-        return server, f"rtsp://127.0.0.1:{port}/camera"
-
-    yield start
-    for server in servers:
-        server.kill()
-        with server:
-            pass
 
 
 def test_a_camera_gives_the_newest_frames_with_their_times_of_reception(start_camera: Callable[..., Camera]) -> None:

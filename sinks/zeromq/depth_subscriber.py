@@ -81,8 +81,17 @@ _PREAMBLE = struct.Struct("<4sIQQ")  # of messages in a single part
 # received in (libzmq PR 2969), and between depths of megabytes these make the C library give memory back and take it
 # again, page by page: up to a quarter of the rate when several messages are on their way.
 _ZERO_COPY_RECV = 10
+_KEEPALIVE = (
+    (zmq.TCP_KEEPALIVE, 1),
+    (zmq.TCP_KEEPALIVE_IDLE, 10),  # seconds of silence
+    (zmq.TCP_KEEPALIVE_INTVL, 5),
+    (zmq.TCP_KEEPALIVE_CNT, 3),
+)
 _RETRY_S = 1.0  # between two attempts of somebody who was refused
 _POLL_MS = 50  # how long close() may take
+_STOOD_STILL_S = 1.0  # without a look at what arrives, which the thread takes many times a second
+_BACKLOG_MS, _CATCH_UP_S = 200, 2.0
+_MOST_SESSIONS = 64  # whose last sequence is remembered
 _DRAIN_S = 0.01  # how often messages are taken while nobody waits for one
 _DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}
 
@@ -219,7 +228,7 @@ class DepthSubscriber:
             raise ValueError(f"{url!r} has no port from 1 to 65535")
         self._timeout = _seconds(timeout)
         self._skips = pattern == "sub"
-        self._subscription = _Subscription(camera)
+        self._subscription = _Subscription(camera, counts_losses=self._skips, conflate=conflate)
         self._waiting: deque[_Waiting] = deque()
         self._hwm = 1 if conflate else hwm
         # Whoever waits reads the connection itself: messages handed over by a thread come later and cost more.
@@ -228,6 +237,7 @@ class DepthSubscriber:
         self._wakers: list[Callable[[], object]] = []  # of asyncio's waits, for which the thread reads
         self._wanted = threading.Event()  # the thread is
         self._closed = False
+        self._drained_at = time.monotonic()  # when all that had arrived was last taken
         # A publisher that conflates keeps one message in this direction too, and so the last of several subscriptions.
         # This side does not conflate: ZeroMQ would abort the process when a message of several parts came.
         kinds = () if pattern == "pull" else ("depth",) if conflate else ("depth", "status")
@@ -378,16 +388,32 @@ class DepthSubscriber:
         """What has arrived, without waiting. Nothing if somebody is reading already."""
         if self._reading.acquire(blocking=False):
             try:
+                if time.monotonic() - self._drained_at > _STOOD_STILL_S:
+                    self._catch_up()
                 for _ in range(self._hwm + 1):
                     if self._closed or not self._take_one(0):
                         break
+                self._drained_at = time.monotonic()
             finally:
                 self._reading.release()
+
+    def _catch_up(self) -> None:
+        """A process that stood still has seconds of frames in the kernel's hands, which come faster than they were sent."""
+        began = arrived = time.monotonic()
+        sent_ns: int | None = None
+        while not self._closed and arrived - began < _CATCH_UP_S and self._take_one(_BACKLOG_MS):
+            since, arrived = time.monotonic() - arrived, time.monotonic()
+            with self._keeping:
+                header = self._waiting[-1].header if self._waiting else {}
+            before_ns, sent_ns = sent_ns, header.get("published_ns")
+            if before_ns is not None and sent_ns is not None and since > (sent_ns - before_ns) * 0.5e-9 > 0:
+                return
 
     def _take_one(self, wait_ms: int) -> bool:
         """Wait for a message and keep it. Whoever calls this is reading."""
         parts = self._connection.receive(wait_ms)
         if parts is None:
+            self._drained_at = time.monotonic()
             return False
         message = self._subscription.take(parts)
         if message is not None:
@@ -446,11 +472,13 @@ class _Waiting:
 class _Subscription:
     """What has been received, and what is missing. Knows no sockets."""
 
-    def __init__(self, camera: str) -> None:
-        self.camera = camera
+    def __init__(self, camera: str, *, counts_losses: bool, conflate: bool) -> None:
+        self.camera, self.conflate = camera, conflate
+        self._counts_losses = counts_losses  # what other workers of a queue have got is not lost
         self.status: dict[str, Any] | None = None
         self.status_at = -math.inf
-        self._last: tuple[str, int] | None = None  # session and sequence of the last frame
+        self._last: dict[str, int] = {}  # sequence of the last frame of each session
+        self._cameras: dict[str, None] = {}  # that frames have come from
 
     def take(self, parts: list[Any]) -> _Waiting | None:
         """A frame of the parts of a message, ``None`` if it was a status."""
@@ -478,12 +506,21 @@ class _Subscription:
             raise ProtocolError(f"a message came whose type is {_brief(header['type'])}")
         _check(header)
         session, sequence = header["session"], header["sequence"]
-        lost, restarted = 0, False
-        if self._last is not None:
-            restarted = self._last[0] != session
-            lost = 0 if restarted else max(sequence - self._last[1] - 1, 0)
-        self._last = (session, sequence)
+        camera, lost = str(header.get("camera")), 0
+        restarted = camera in self._cameras and session not in self._last
+        if self._counts_losses and session in self._last:
+            lost = max(sequence - self._last[session] - 1, 0)
+        _remember(self._last, session, sequence)
+        _remember(self._cameras, camera, None)
         return _Waiting(header=header, parts=rest[1:], lost=lost, restarted=restarted)
+
+
+def _remember(memory: dict[str, Any], key: str, value: Any) -> None:
+    """As the newest of so many entries; whoever sends can make up as many as it likes."""
+    memory.pop(key, None)
+    memory[key] = value
+    if len(memory) > _MOST_SESSIONS:
+        del memory[next(iter(memory))]
 
 
 class _Connection:
@@ -503,8 +540,10 @@ class _Connection:
         try:
             self._socket.linger = 0
             self._socket.rcvhwm = hwm
-            self._socket.set(zmq.HEARTBEAT_IVL, 2_000)  # a publisher whose machine has lost its power is let go
-            self._socket.set(zmq.HEARTBEAT_TIMEOUT, 6_000)
+            # The kernel lets go of a publisher whose machine has lost its power, 25 s later. ZeroMQ's heartbeats would
+            # end a process in which Python stood still for some seconds, as in a debugger (an assertion in libzmq).
+            for option, value in _KEEPALIVE:
+                self._socket.set(option, value)
             self._socket.set(zmq.RECONNECT_IVL, 100)
             self._socket.set(zmq.RECONNECT_IVL_MAX, 2_000)
             self._socket.set(zmq.IPV6, int("[" in url))
@@ -567,9 +606,13 @@ class _Connection:
         elif self._facts == _FACTS[zmq.EVENT_DISCONNECTED]:
             pass  # whatever the last status said
         elif status is not None and since < 3:
-            reason = f"the publisher lives, and its camera is {status['state']}"
+            reason = f"the publisher lives, and its camera is {_source(status) or status['state']}"
             if status["state"] == "streaming":
                 reason += ", but no frame comes; if it runs with conflate=1, say conflate=True here"
+        elif self._facts in _REFUSED:
+            pass  # a key that was taken off the list, for one
+        elif status is not None and status.get("conflate") is True and not subscription.conflate:
+            reason = "the publisher runs with conflate=1; say conflate=True here"
         elif status is not None:
             reason = f"the publisher has been silent for {since:.0f} s"
         return DepthTimeout(
@@ -581,6 +624,16 @@ class _Connection:
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
         self._context.term()
+
+
+def _source(status: dict[str, Any]) -> str | None:
+    """What the publisher says of its camera's connection, on one line of bounded length."""
+    source = status.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("state"), str) or source["state"] == "streaming":
+        return None
+    reason = source.get("reason")
+    said = f"{source['state']}: {reason}" if isinstance(reason, str) and reason else source["state"]
+    return " ".join(said.split())[:200]
 
 
 _OTHER_PATTERN = "if it publishes with pattern=push, use pattern='pull', and the other way round"

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from sinks.zeromq.message import SCHEMA
-from stream.frame import DepthFrame
+from stream.frame import DepthFrame, SourceState
 
 State = Literal["starting", "streaming", "stalled", "ended"]
 
@@ -23,11 +23,17 @@ class PublisherStatus:
     Args:
         camera: name of the camera.
         session: of this publisher.
+        conflate: how it publishes, for subscribers that expect something else.
+
+    Attributes:
+        source: how the camera's connection fares, once that is known.
     """
 
-    def __init__(self, camera: str, session: str) -> None:
+    def __init__(self, camera: str, session: str, *, conflate: bool = False) -> None:
         self._camera = camera
         self._session = session
+        self._conflate = conflate
+        self.source: SourceState | None = None
         self._started = time.monotonic()
         self._published = self._retried = self._dropped = 0
         self._times: deque[float] = deque(maxlen=_WINDOW)
@@ -78,12 +84,15 @@ class PublisherStatus:
             "dropped": self._dropped,
             "retried": self._retried,
             "refused": refused,
+            "conflate": self._conflate,
+            "source": None if self.source is None else _described(self.source),
         }
 
     def _state(self) -> State:
         if not self._times:
             return "starting"
-        return "stalled" if self.silent_s > _STALLED_S else "streaming"
+        lost = self.source is not None and self.source.state not in ("streaming", "ended")
+        return "stalled" if lost or self.silent_s > _STALLED_S else "streaming"
 
     def _latency(self) -> dict[str, float] | None:
         """From a frame's arrival on this machine to its publication."""
@@ -96,3 +105,13 @@ class PublisherStatus:
         recent = [t for t in self._times if now - t < 10.0]
         span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
         return (len(recent) - 1) / span if span > 0 else 0.0
+
+
+def _described(source: SourceState) -> dict[str, object]:
+    return {
+        "state": source.state,
+        "reason": source.reason,
+        "attempt": source.attempt,
+        "reconnects": source.reconnects,
+        "clock_offset_s": source.clock_offset_s,
+    }

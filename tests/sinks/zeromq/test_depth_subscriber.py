@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import math
 import select
@@ -645,3 +647,61 @@ def test_the_file_alone_receives_with_nothing_but_pyzmq_and_numpy(
         assert time.monotonic() < until
         sink.write(scene())
     sink.close()
+
+
+def test_a_subscriber_in_which_python_stands_still_lives_and_goes_on_with_the_newest() -> None:
+    """As a debugger, or a long call that keeps the interpreter, stops it: ZeroMQ's own thread goes on."""
+    sink = ZmqSink("tcp://127.0.0.1:*")
+    ended = threading.Event()
+
+    def publish() -> None:
+        for index in itertools.count():
+            if ended.wait(0.05):
+                return
+            sink.write(make_depth_frame(index, width=320, height=240))
+
+    publishing = threading.Thread(target=publish)
+    publishing.start()
+    program = (
+        "import ctypes, sys\n"
+        "from sinks.zeromq.depth_subscriber import DepthSubscriber\n"
+        "with DepthSubscriber(sys.argv[1], timeout=10) as depths:\n"
+        "    before = depths.receive().header['index']\n"
+        "    ctypes.PyDLL(None).sleep(9)\n"
+        "    after = depths.latest()\n"
+        "    gap = after.header['index'] - before - 1\n"
+        "    print(after.age(), gap, after.lost + after.skipped)\n"
+    )
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", program, sink.endpoint], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+    finally:
+        ended.set()
+        publishing.join()
+        sink.close()
+    assert child.returncode == 0, child.stderr
+    age, gap, told = map(float, child.stdout.split())
+    assert age < 1
+    assert gap == told > 100
+
+
+def test_the_share_of_other_workers_is_not_lost_and_two_publishers_do_not_restart_each_other() -> None:
+    for pattern, options in (("pull", {"pattern": "push"}), ("sub", {"pattern": "pub"})):
+        with DepthSubscriber("tcp://127.0.0.1:*", pattern=pattern, bind=True, timeout=20) as depths:  # type: ignore[arg-type]
+            sinks = [ZmqSink(depths._connection.url, ZmqOptions(connect=True, **options)) for _ in range(2)]  # type: ignore[arg-type]
+            try:
+                sinks[0]._sequence = 7  # as if other workers had had the first ones
+                frames = []
+                while len({f.header["session"] for f in frames}) < 2 or len(frames) < 8:
+                    for sink in sinks:
+                        sink.write(make_depth_frame(0))
+                        sink._sequence += pattern == "pull"
+                    with contextlib.suppress(DepthTimeout):
+                        frames.append(depths.receive(0.2))
+                if pattern == "pull":
+                    assert [f.lost for f in frames] == [0] * len(frames)
+                assert sum(f.restarted for f in frames) <= 1  # the second one may have taken over from the first
+            finally:
+                for sink in sinks:
+                    sink.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
@@ -23,9 +24,10 @@ import pytest
 import zmq
 
 from sinks import open_sink
+from sinks.zeromq.depth_subscriber import DepthSubscriber, DepthTimeout
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.errors import ConfigError, SinkError
-from stream.frame import DepthFrame
+from stream.frame import DepthFrame, SourceState
 from tests.support.doubles import make_depth_frame
 
 _SUBSCRIBER = """
@@ -272,3 +274,63 @@ def test_errors_of_zeromq_become_ours() -> None:
     with pytest.raises(SinkError, match="cannot publish on tcp:") as error:
         sink.write(make_depth_frame())
     assert isinstance(error.value.__cause__, zmq.ZMQError)
+
+
+def test_cameras_of_one_run_share_an_endpoint_and_keep_their_own_counts(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/depth"
+    front, rear = (ZmqSink(endpoint, ZmqOptions(camera=name)) for name in ("front", "rear"))
+    try:
+        with pytest.raises(SinkError, match="in use by a camera of the same name"):
+            ZmqSink(endpoint, ZmqOptions(camera="rear"))
+        with pytest.raises(ConfigError, match="other options"):
+            ZmqSink(endpoint, ZmqOptions(camera="top", hwm=9))
+        with DepthSubscriber(endpoint, camera="", timeout=20) as both, DepthSubscriber(endpoint, camera="rear") as one:
+            got: dict[str, list[int]] = {"front": [], "rear": []}
+            while min(map(len, got.values())) < 3:
+                for n, sink in enumerate((front, rear)):
+                    sink.write(make_depth_frame(n))
+                with contextlib.suppress(DepthTimeout):
+                    frame = both.receive(0.2)
+                    got[frame.header["camera"]].append(frame.header["sequence"])
+                    assert not frame.restarted
+            assert one.receive(20).header["camera"] == "rear"
+        front.close()
+        rear.write(make_depth_frame(9))  # it is still there
+    finally:
+        front.close() if not front._closing.is_set() else None
+        rear.close()
+    ZmqSink(endpoint, ZmqOptions(camera="rear")).close()  # and the endpoint is free again
+
+
+def test_what_happens_to_the_camera_is_told_at_once(tmp_path: Path) -> None:
+    sink = ZmqSink(f"ipc://{tmp_path}/depth")
+    lost = SourceState(
+        camera="camera",
+        state="reconnecting",
+        reason="connection refused",
+        attempt=2,
+        since_ns=0,
+        clock_offset_s=-3600.0,
+    )
+    try:
+        with DepthSubscriber(sink.endpoint, timeout=20) as depths:
+            while depths.status is None or depths.status["source"] is None:
+                sink.observe(lost)
+                with pytest.raises(DepthTimeout) as caught:
+                    depths.receive(0.1)
+            assert depths.status["source"] == {
+                "state": "reconnecting",
+                "reason": "connection refused",
+                "attempt": 2,
+                "reconnects": 0,
+                "clock_offset_s": -3600.0,
+            }
+            assert "its camera is reconnecting: connection refused" in str(caught.value)
+            sink.write(make_depth_frame(0))
+            sink.observe(lost)
+            with contextlib.suppress(DepthTimeout):
+                depths.receive(0.5)
+                depths.receive(0.5)
+            assert depths.status["state"] == "stalled"
+    finally:
+        sink.close()

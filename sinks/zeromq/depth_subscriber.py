@@ -398,7 +398,7 @@ class DepthSubscriber:
                 self._reading.release()
 
     def _catch_up(self) -> None:
-        """A process that stood still has seconds of frames in the kernel's hands, which come faster than they were sent."""
+        """Read what waits in the kernel since this process stood still. It comes faster than it was sent."""
         began = arrived = time.monotonic()
         sent_ns: int | None = None
         while not self._closed and arrived - began < _CATCH_UP_S and self._take_one(_BACKLOG_MS):

@@ -213,8 +213,8 @@ def share(endpoint: str, options: SocketOptions, camera: str) -> PublisherSocket
                 _shared[found.endpoint] = found
         elif camera in found.cameras:
             raise SinkError(
-                f"cannot publish on {endpoint}: the address is in use by a camera of the same name; choose another "
-                "port or another camera="
+                f"cannot publish on {endpoint}: the address is in use; choose another port, or another camera= than "
+                f"{camera}"
             )
         elif found.options != options:
             raise ConfigError(

@@ -18,7 +18,7 @@ from rosbags.typesys.stores import ros2_humble as ros
 from sinks.camera_info import camera_info as describe_camera
 from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
 from stream.errors import SinkError
-from stream.frame import DepthFrame
+from stream.frame import Clock, DepthFrame
 
 DISTRO = "humble"
 
@@ -45,26 +45,40 @@ def definition(message_type: str) -> str:
 
 
 class RosTime:
-    """Capture times as ROS time.
+    """Capture times as ROS time, on one clock for a whole recording: that of its first frame.
 
     ``camera-rtcp`` is Unix time already. ``host-monotonic`` becomes Unix time by the distance between this machine's
     two clocks at the moment this object is made; a later step of the system clock does not tear the recording apart.
+    A camera whose clock is known only after the first frames is recorded by the host's throughout; one whose clock is
+    lost on the way goes on by the host's, put right by the last difference between the two.
     ``media`` stays what it is, time since the start of the file: when a file was filmed is not known, and so the same
     file gives the same stamps each time.
     """
 
     def __init__(self) -> None:
         self._unix_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
+        self._clock: Clock | None = None  # of the recording
+        self._camera_minus_host_ns = 0
 
     def stamp_ns(self, frame: DepthFrame) -> int:
-        """When ``frame`` was taken, in nanoseconds.
+        """When ``frame`` was taken, in nanoseconds. Call it with every frame, in order.
 
         Raises:
             SinkError: a time before 0 or after January 2038, for which ROS has no number.
         """
-        ns = frame.capture.time_ns
-        if frame.capture.clock == "host-monotonic":
-            ns += self._unix_minus_monotonic_ns
+        capture = frame.capture
+        self._clock = self._clock or capture.clock
+        ns = capture.time_ns
+        if self._clock != "media":
+            by_host = capture.clock == "host-monotonic"
+            arrived_ns = capture.time_ns if by_host else capture.received_ns - capture.late_ns
+            host_ns = arrived_ns + self._unix_minus_monotonic_ns
+            if self._clock == "host-monotonic":
+                ns = host_ns
+            elif not by_host:
+                self._camera_minus_host_ns = ns - host_ns
+            else:
+                ns = host_ns + self._camera_minus_host_ns
         if not 0 <= ns < _END_OF_TIME_NS:
             raise SinkError(
                 f"frame {frame.capture.index} was taken at {ns * 1e-9:.3f} s ({frame.capture.clock}): ROS time goes "

@@ -502,3 +502,78 @@ def test_delays_and_errors_anywhere_never_hang_a_run(seed: int) -> None:
         assert error is None
     if not live and where in ("nothing", "sink"):
         assert sinks[1].written == list(range(count))
+
+
+def test_streams_take_turns() -> None:
+    order: list[str] = []
+
+    def stream(name: str) -> Stream:
+        return Stream(
+            source=ScriptedSource(200, live=True, hook=sleep(0.002)),
+            estimator=ScriptedEstimator(on_collect=sleep(0.01)),
+            sinks=[ScriptedSink(hook=lambda _index: order.append(name))],
+            name=name,
+        )
+
+    statuses = await_streams(Pipeline(stream("front"), stream("rear")))
+    assert [status.camera for status in statuses] == ["front", "rear"]
+    counts = [status.processed for status in statuses]
+    assert min(counts) > 10
+    assert abs(counts[0] - counts[1]) <= 3
+    assert all(status.processed + status.dropped == status.produced == 200 for status in statuses)
+
+
+def test_files_of_several_streams_lose_nothing() -> None:
+    sinks = [ScriptedSink(), ScriptedSink(hook=sleep(0.001))]
+    await_streams(
+        Pipeline(
+            *(
+                Stream(
+                    source=ScriptedSource(count),
+                    estimator=ScriptedEstimator(capacity=4, batch=2),
+                    sinks=[sink],
+                    name=str(count),
+                )
+                for count, sink in zip((51, 80), sinks, strict=True)
+            )
+        )
+    )
+    assert [sink.written for sink in sinks] == [list(range(51)), list(range(80))]
+
+
+@pytest.mark.parametrize("stage", ["source", "submit", "wait", "collect", "sink"])
+def test_what_ends_one_stream_leaves_the_others_alone(stage: str) -> None:
+    error: DepthStreamError = {"source": SourceError("lost"), "sink": SinkError("full")}.get(stage, ModelError("lost"))
+    hook = at(5, error)
+    estimator = ScriptedEstimator(**({f"on_{stage}": hook} if stage in ("submit", "wait", "collect") else {}))
+    bad = Stream(
+        source=ScriptedSource(60, hook=hook if stage == "source" else sleep(0.001)),
+        estimator=estimator,
+        sinks=[ScriptedSink(hook=hook) if stage == "sink" else ScriptedSink()],
+        name="bad",
+    )
+    sink = ScriptedSink()
+    good = Stream(
+        source=ScriptedSource(60, hook=sleep(0.001)), estimator=ScriptedEstimator(), sinks=[sink], name="good"
+    )
+    pipeline = Pipeline(bad, good)
+    with pytest.raises(type(error)):
+        await_streams(pipeline)
+    assert sink.written == list(range(60))
+    assert estimator.closed == 1
+    lost, well = pipeline.status()
+    assert isinstance(lost.error, type(error))
+    assert well.error is None
+
+
+def test_streams_need_names_of_their_own() -> None:
+    def stream() -> Stream:
+        return Stream(source=ScriptedSource(1), estimator=ScriptedEstimator(), sinks=[ScriptedSink()])
+
+    with pytest.raises(ConfigError, match="two streams are called camera"):
+        Pipeline(stream(), stream())
+
+
+def await_streams(pipeline: Pipeline) -> tuple[Status, ...]:
+    pipeline.start()
+    return await_end(pipeline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from stream.channel import Closed
 from stream.frame import PIXEL_FORMATS, Capture, Frame, Geometry
 from stream.ring import Ring, RingLease
-from tests.support.doubles import make_frame
+from tests.support.doubles import make_frame, recaptured
 
 
 class Upload:
@@ -198,3 +199,21 @@ def test_any_schedule_keeps_frames_whole_in_order_and_counted(policy: str, slots
     assert taken == sorted(set(taken))
     if policy == "block" and not ended:
         assert ring.dropped == 0
+
+
+def test_what_is_too_old_is_dropped_when_its_turn_comes() -> None:
+    ring = Ring(slots=4, policy="newest", max_age_s=1.0)
+    now = time.monotonic_ns()
+    ring.put(recaptured(make_frame(0), received_ns=now - 2 * 10**9))
+    assert ring.take(wait=False) is None
+    ring.put(recaptured(make_frame(1), received_ns=now, late_ns=2 * 10**9))  # it came just now, and was held up
+    assert ring.take(wait=False) is None
+    ring.put(recaptured(make_frame(2), received_ns=now))
+    lease = ring.take(wait=False)
+    assert lease is not None
+    assert (lease.frame.capture.index, lease.dropped) == (2, 2)
+    ring.put(recaptured(make_frame(3), received_ns=now - 2 * 10**9))
+    ring.close()
+    with pytest.raises(Closed):
+        ring.take()
+    assert (ring.produced, ring.taken, ring.dropped) == (4, 1, 3)

@@ -28,6 +28,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from sinks import open_sink
+from sinks.ros.messages import RosTime
 from sinks.ros.sink import McapOptions, McapSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import CameraIntrinsics, DepthFrame
@@ -450,3 +451,15 @@ def test_a_killed_process_leaves_every_finished_chunk(tmp_path: Path) -> None:
         process.kill()
     frames = dict.fromkeys([DEPTH, DEPTH_INFO, JPEG, COLOR_INFO], 5)  # over 1 MiB each: a chunk of its own
     assert count_readable(tmp_path / "a.mcap") == {"/tf_static": 1, **frames}
+
+
+def test_a_recording_has_one_clock() -> None:
+    """The camera's clock takes over after some frames, and is lost in another recording."""
+    host = [recaptured(scene(n), clock="host-monotonic", time_ns=n * 10**9, received_ns=n * 10**9) for n in range(6)]
+    ahead_ns = 1_800_000_000 * 10**9
+    camera = [recaptured(f, clock="camera-rtcp", time_ns=ahead_ns + f.capture.time_ns) for f in host]
+    for frames in ([*host[:2], *camera[2:]], [*camera[:3], *host[3:]], host, camera):
+        time = RosTime()
+        stamps = [time.stamp_ns(frame) for frame in frames]
+        assert np.diff(stamps).tolist() == [10**9] * 5
+        assert (stamps[0] == ahead_ns) == (frames[0].capture.clock == "camera-rtcp")

@@ -123,11 +123,13 @@ def run(
             serving.enter_context(closing(told))
         named = name_sources(source)
         demo = None
-        if source == ("demo",):
+        several = len(named) > 1
+        if "demo" in named.values():
+            if several:
+                raise ConfigError("demo has a run of its own; leave out the other sources")
             from model.lab.demo import DemoScore, DemoSource
 
             demo = DemoSource()
-        several = len(named) > 1
         if several and scaling.scale_from is not None:
             raise ConfigError(
                 "`scale_from` is a point in one camera's picture; measure each camera in a run of its own"
@@ -231,7 +233,7 @@ def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> 
 
 def _refuse_clashes(sources: Iterable[str], outputs: list[str]) -> None:
     """Two outputs in one place, or an output on top of an input, would destroy each other."""
-    files = [output for output in outputs if not output.startswith("zmq+")]  # cameras may share an endpoint
+    files = [output for output in outputs if not output.startswith(("zmq+", "null:", "memory:"))]  # may be shared
     places = [Path(output).resolve() for output in files]  # not files all of them, but then no harm is done
     inputs = [local_path(source).resolve() for source in sources]
     for i, place in enumerate(places):

@@ -121,6 +121,10 @@ def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, u
         (["demo", "extra"], 2, "extra"),
         (["demo", "rtsp://joe:secret@camera/x"], 2, "***@camera/x"),
         (["rtsp://joe:a@secret/hush#1@camera/x"], 1, "--auth-file"),
+        (["a=demo", "b=missing.mp4"], 2, "demo has a run of its own"),
+        (["a=missing.mp4", "a=other.mp4"], 2, "two sources are called a"),
+        (["a=missing.mp4", "b=other.mp4", "--scale-from", "1,1=2"], 2, "--scale-from"),
+        (["demo", "--retries", "-1"], 2, "0 or more"),
         (["demo", "--focal-px", "abc"], 2, "abc"),
         (["demo", "--focal-px", "800", "--fov", "60"], 2, "only one"),
         (["demo", "--fov", "190"], 2, "between 0 and 180"),
@@ -144,6 +148,19 @@ def test_a_mistake_gets_one_line_and_a_status(run, arguments: list[str], status:
     assert says.lower() in complaint(err).lower()
     assert "secret" not in out + err
     assert "hush" not in out + err
+
+
+def test_several_sources_have_outputs_of_their_own(run, clip: Path, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    both = [f"left={clip}", f"right={clip}"]
+    status, _, err = run(*both, "--sink", "depth.mp4")
+    assert status == 2
+    assert "{camera}" in complaint(err)
+    status, out, err = run(*both, "--sink", "{camera}.mp4", "--sink", "null:", "--output-size", "32x24")
+    assert status == 0, err
+    assert {path.name for path in tmp_path.glob("*t.mp4")} == {"left.mp4", "right.mp4"}
+    assert out.startswith("left: ")
+    assert "\nright: " in out
 
 
 def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path) -> None:  # type: ignore[no-untyped-def]

@@ -26,6 +26,7 @@ from model.pixels.planes import host_tensor, network_input
 from model.weights import load
 from model.weights.resample import at_input_size
 from stream.errors import ConfigError
+from stream.frame import Geometry
 from stream.pipeline import Pipeline, Stream
 from tests.support.doubles import ScriptedSink, ScriptedSource, recaptured
 from tests.support.tiny import (
@@ -122,8 +123,9 @@ def test_a_cut_is_never_without_a_field_of_view() -> None:
     counted = counted_engine()
     estimator = make_estimator(engine=counted, fov_every=1000)
     shot = [bright_frame(i) for i in range(40)]
-    dark = [replace(f, planes=tuple(np.zeros_like(p) for p in f.planes)) for f in map(bright_frame, range(40, 60))]
-    results = run_all(estimator, shot + dark)
+    white = (np.full((48, 64, 1), 255, np.uint8),)
+    other = [replace(bright_frame(i), geometry=Geometry("gray", 64, 48), planes=white) for i in range(40, 60)]
+    results = run_all(estimator, shot + other)
     cut = next(i for i, r in enumerate(results) if r.scene_cut)
     assert not counted.with_fov[cut - 1]
     assert all(counted.with_fov[cut : cut + 5])

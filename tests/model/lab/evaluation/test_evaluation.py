@@ -446,7 +446,9 @@ def test_a_video_with_depth(tmp_path: Path, checkpoint: str, tiny: Engine) -> No
     options = ["--depth", str(tmp_path / "truth.mkv"), "--fx", "100", "--json", str(tmp_path / "r.json")]
     assert main([str(tmp_path / "walk.mkv"), "--model", checkpoint, *options]) == 0
     found = json.loads((tmp_path / "r.json").read_text())
-    expected = evaluate(tiny, [_sample(i, sequence="walk", time_s=i / 15) for i in range(3)]).to_dict()
+    milliseconds = [round(i * 1000 / 15) for i in range(3)]  # Matroska's
+    samples = [_sample(i, sequence="walk", time_s=ms / 1000) for i, ms in enumerate(milliseconds)]
+    expected = evaluate(tiny, samples).to_dict()
     assert found["total"] == expected["total"]
     (walk,) = found["sequences"]
     assert walk == expected["sequences"][0]

@@ -10,23 +10,20 @@ from pathlib import Path
 from typing import Literal
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from sinks.zeromq.curve import DOMAIN, QUIET_S, AllowList, Gate, load_public, load_secret
+from sinks.zeromq.doorman import Doorman
 from sinks.zeromq.endpoint import AsSinkError
 from sinks.zeromq.message import Buffer, pack
 from stream.errors import ConfigError, SinkError
 
 LINGER_MS = 1000
-_LARGEST_REQUEST = 4096  # bytes a subscriber may send: topics are short, and what is longer is hostile
-_HANDSHAKE_MS = 5_000  # who connects and does not say what it is, is let go
-# A peer whose machine lost its power is found by the kernel: 10 s of silence, then three questions 5 s apart. ZeroMQ's
-# own heartbeats are off: with a flood of subscriptions they end this process (an assertion in libzmq).
-_KEEPALIVE_IDLE_S, _KEEPALIVE_EVERY_S, _KEEPALIVE_COUNT = 10, 5, 3
+# Bytes of one message a subscriber may send. A topic has 72 at most; with CURVE, INITIATE has 276, and a topic 107.
+_LARGEST_REQUEST, _LARGEST_ENCRYPTED = 128, 384
+_MOST_TOPICS = 2048  # distinct ones, of all subscribers
+_HANDSHAKE_MS = 3_000
+_DEAD_AFTER_MS = 10_000
 _REBIND_S = 5.0
-_FAILED_HANDSHAKES = (
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +33,7 @@ class SocketOptions:
 
     pattern: Literal["pub", "push"]
     hwm: int
+    peers: int
     connect: bool
     conflate: bool
     curve: str | None
@@ -66,8 +64,7 @@ class PublisherSocket:
         self._keys = load_secret(Path(options.curve)) if options.curve else None
         self._server = load_public(Path(options.server)) if options.server else None
         clients = AllowList(Path(options.clients)) if options.clients else None
-        self._failed = 0  # handshakes that failed before anybody could be asked for a key
-        self._complained_at = -QUIET_S
+        self._turned_away = 0  # by the doormen of sockets that are closed
         self._context = zmq.Context()
         self._gate = Gate(self._context, clients) if clients else None
         try:
@@ -79,7 +76,8 @@ class PublisherSocket:
     @property
     def refused(self) -> int:
         """Connections turned away so far."""
-        return self._failed + (self._gate.clients.refused if self._gate is not None else 0)
+        by_list = self._gate.clients.refused if self._gate is not None else 0
+        return self._turned_away + self._doorman.refused + by_list
 
     def send(self, parts: list[Buffer]) -> None:
         """Send a message of three or four parts; as one part where the newest alone counts."""
@@ -104,8 +102,9 @@ class PublisherSocket:
         return bool(self._socket.poll(wait_ms, zmq.POLLOUT))
 
     def look_after(self) -> None:
-        """What is to be done every second: count who failed to connect, and read the allow-list again."""
-        self._count_failed_handshakes()
+        """What is to be done every second: bound what is subscribed to, and read the allow-list again."""
+        if self._topics() > _MOST_TOPICS:
+            self._doorman.hang_up_on_the_loudest()
         if self._gate is not None and self._gate.clients.refresh():
             self._reopen()
 
@@ -120,17 +119,31 @@ class PublisherSocket:
     def _open(self) -> None:
         options = self.options
         self._socket = self._context.socket(zmq.PUB if options.pattern == "pub" else zmq.PUSH)
-        self._monitor = self._socket.get_monitor_socket(_FAILED_HANDSHAKES)
+        language = "speak CURVE with this publisher's key" if self._keys else "do not encrypt"
+        kind = "SUB" if options.pattern == "pub" else "PULL"
+        self._doorman = Doorman(
+            self._socket,
+            name=f"zmq+{self.endpoint}",
+            peers=None if options.connect else options.peers,
+            advice=f"this is for ZeroMQ sockets of type {kind} that {language}",
+            quiet_s=QUIET_S,
+        )
         settings: dict[int, int | bytes] = {
             zmq.LINGER: LINGER_MS,
             zmq.SNDHWM: options.hwm,
             zmq.CONFLATE: int(options.conflate),
-            zmq.MAXMSGSIZE: _LARGEST_REQUEST,
-            zmq.TCP_KEEPALIVE: 1,
-            zmq.TCP_KEEPALIVE_IDLE: _KEEPALIVE_IDLE_S,
-            zmq.TCP_KEEPALIVE_INTVL: _KEEPALIVE_EVERY_S,
-            zmq.TCP_KEEPALIVE_CNT: _KEEPALIVE_COUNT,
+            zmq.MAXMSGSIZE: _LARGEST_ENCRYPTED if self._keys else _LARGEST_REQUEST,
+            # With heartbeats of this side, or a bound on what it has not read yet, libzmq 4.3.5 can abort the process
+            # when a peer that sends much is gone: the timer, or the peer's own heartbeat, writes to a dead connection.
+            # So the doorman bounds what comes in, and the kernel finds who has died.
+            zmq.RCVHWM: 0,
+            zmq.RCVBUF: 2048,  # what the kernel has taken is read, even from one who is hung up on
             zmq.HANDSHAKE_IVL: _HANDSHAKE_MS,
+            zmq.TCP_MAXRT: _DEAD_AFTER_MS,
+            zmq.TCP_KEEPALIVE: 1,
+            zmq.TCP_KEEPALIVE_IDLE: 5,
+            zmq.TCP_KEEPALIVE_INTVL: 2,
+            zmq.TCP_KEEPALIVE_CNT: 3,
             zmq.IPV6: int("[" in self.endpoint),
         }
         if self._keys is not None:
@@ -148,10 +161,11 @@ class PublisherSocket:
                 return
             self._socket.bind(self.endpoint)
             self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
+            self._doorman.bound(self.endpoint)
 
     def _close_socket(self, *, linger_ms: int) -> None:
-        self._socket.disable_monitor()
-        self._monitor.close(linger=0)
+        self._doorman.leave()
+        self._turned_away += self._doorman.refused
         self._socket.close(linger=linger_ms)
 
     def _reopen(self) -> None:
@@ -169,23 +183,12 @@ class PublisherSocket:
             else:
                 return
 
-    def _count_failed_handshakes(self) -> None:
-        while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)
-            if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                continue  # somebody whom the allow-list has refused and counted
-            self._failed += 1
-            now = time.monotonic()
-            if now - self._complained_at >= QUIET_S:
-                self._complained_at = now
-                language = "speak CURVE with this publisher's key" if self._keys else "do not encrypt"
-                _log.warning(
-                    "%s: a connection failed, %d so far; this is for ZeroMQ sockets of type %s that %s",
-                    f"zmq+{self.endpoint}",
-                    self._failed,
-                    "SUB" if self.options.pattern == "pub" else "PULL",
-                    language,
-                )
+    def _topics(self) -> int:
+        """Different topics that are subscribed to, of all subscribers together."""
+        try:
+            return int(self._socket.get(zmq.TOPICS_COUNT))
+        except zmq.ZMQError:  # PUSH has none, and libzmq before 4.3.5 does not say
+            return 0
 
 
 _shared: dict[str, PublisherSocket] = {}
@@ -218,8 +221,8 @@ def share(endpoint: str, options: SocketOptions, camera: str) -> PublisherSocket
             )
         elif found.options != options:
             raise ConfigError(
-                f"{endpoint} is shared by cameras with other options; give both the same pattern, hwm, conflate, curve "
-                "and clients, or an endpoint each"
+                f"{endpoint} is shared by cameras with other options; give both the same pattern, hwm, peers, "
+                "conflate, curve and clients, or an endpoint each"
             )
         found.cameras.add(camera)
         return found

@@ -22,6 +22,7 @@ from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame, SourceState
 
 _MAX_HWM = 1_000_000  # a bound that never bites; libzmq takes 32 bits
+_MAX_PEERS = 10_000
 _TICK_S = 1.0
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class ZmqOptions(MessageOptions):
     Attributes:
         pattern: ``pub``, every subscriber gets every frame; or ``push``, each frame goes to one of several workers.
         hwm: messages waiting for one subscriber; a slower one loses frames instead of filling memory.
+        peers: subscribers that may be connected at once.
         connect: connect to a subscriber or proxy that is bound, instead of being bound.
         conflate: all parts in one, and only the newest message waits for each subscriber.
         curve: secret certificate of this publisher (``NAME.key_secret``); encrypts, and needs ``clients``.
@@ -43,6 +45,7 @@ class ZmqOptions(MessageOptions):
 
     pattern: Literal["pub", "push"] = "pub"
     hwm: int = 4
+    peers: int = 64
     connect: bool = False
     conflate: bool = False
     curve: str | None = None
@@ -54,6 +57,8 @@ class ZmqOptions(MessageOptions):
         MessageOptions.__post_init__(self)
         if not 1 <= self.hwm <= _MAX_HWM:
             raise ConfigError(f"hwm must be from 1 to {_MAX_HWM} messages, not {self.hwm} (0 would mean no bound)")
+        if not 1 <= self.peers <= _MAX_PEERS:
+            raise ConfigError(f"peers must be from 1 to {_MAX_PEERS} subscribers, not {self.peers}")
         if self.conflate and self.pattern == "push":
             raise ConfigError(
                 "conflate=1 drops frames, which a work queue (pattern=push) must not; leave out one of them"
@@ -109,6 +114,7 @@ class ZmqSink:
             SocketOptions(
                 pattern=options.pattern,
                 hwm=options.hwm,
+                peers=options.peers,
                 connect=options.connect,
                 conflate=options.conflate,
                 curve=options.curve,

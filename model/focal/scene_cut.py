@@ -25,7 +25,7 @@ Thumbnail = npt.NDArray[np.float32]
 
 _USUAL = 8  # pairs of pictures that tell how alike they usually are
 _NOISE = 2.0  # levels², of 255: details fainter than that are none, so two blank pictures are alike
-_ROWS = 540
+_ROWS = 540  # of the picture, at least, that are averaged where it has more: fifteen for each of the thumbnail's
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # of RGB
 
 
@@ -86,7 +86,7 @@ def thumbnail(frame: Frame, width: int, height: int) -> Thumbnail:
     """
     form = frame.geometry.format
     plane: npt.NDArray[Any] = frame.planes[0]
-    rows = plane[:: max(1, len(plane) // _ROWS)]  # of a large picture some are enough
+    rows = plane[:: max(1, len(plane) // _ROWS)]
     small: npt.NDArray[Any] = cv2.resize(rows, (width, height), interpolation=cv2.INTER_AREA)
     small = small.astype(np.float32)
     if form.is_rgb:

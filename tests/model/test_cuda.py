@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from model.engine import Engine
 from model.engine.device_streams import Queue
 from model.engine.precision import Precision
 from model.estimator import DepthProEstimator
-from model.focal import FocalConfig
+from model.focal import CameraConfig, FocalConfig, GivenCamera
 from model.pixels.planes import host_tensor
 from model.weights import LoadedModel, load
 from stream.frame import DepthFrame
@@ -236,3 +237,25 @@ def test_white_frames_work_too() -> None:
     estimator = make_estimator(device="cuda")
     estimator.submit(LooseLease(bright_frame(0)), with_image=False)
     assert np.isfinite(estimator.collect().depth).any()
+
+
+def test_a_rectified_frame_is_that_of_the_cpu(tmp_path: Path) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(
+        "image_width: 96\nimage_height: 54\ndistortion_model: plumb_bob\n"
+        "camera_matrix: {data: [70, 0, 48, 0, 70, 27, 0, 0, 1]}\n"
+        "distortion_coefficients: {data: [-0.28, 0.09, 0.001, -0.0008, 0]}\n"
+        "projection_matrix: {data: [50, 0, 48, 0, 0, 50, 27, 0, 0, 0, 1, 0]}\n"
+    )
+    results = []
+    for device in ("cpu", "cuda"):
+        camera = GivenCamera(CameraConfig(camera_info=path))
+        estimator = make_estimator(engine=make_engine(device=device), camera=camera)
+        frames = [random_frame(0), random_frame(1, width=192, height=108), random_frame(2)]  # a grid for each geometry
+        results.append(collect_all(estimator, frames, with_image=True))
+    for cpu, gpu in zip(*results, strict=True):
+        assert np.isnan(cpu.depth).any()
+        np.testing.assert_allclose(gpu.depth, cpu.depth, rtol=1e-3)
+        assert cpu.image is not None
+        assert gpu.image is not None
+        assert np.abs(gpu.image.astype(int) - cpu.image).max() <= 1

@@ -40,6 +40,8 @@ from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the benchmarks run from a checkout, installed or not
+
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate
 
@@ -337,6 +339,7 @@ def measure(options: str, name: str, seconds: float) -> Outcome:
                             growth = max(growth, usage.memory_info().rss - before)
                             files = max(files, usage.num_fds())
                     newcomer = late_from.poll(0)
+            publisher.join(0.2)  # one that aborts takes a moment to be gone
             return Outcome(
                 options=options,
                 attack=name,

@@ -119,7 +119,7 @@ def run(
         if metrics is not None:
             from stream.metrics import serve
 
-            told = serve(metrics, lambda: [(status.camera, status) for p in running for status in p.status()])
+            told = serve(metrics, lambda: [status for p in running for status in p.status()])
             serving.enter_context(closing(told))
         named = name_sources(source)
         demo = None

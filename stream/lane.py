@@ -154,11 +154,6 @@ class Lane:
         self._error = self._error or error
         self._report(error)
 
-    @property
-    def error(self) -> BaseException | None:
-        """What ended this lane, if that was not the source's end or ``stop``."""
-        return self._error
-
     def freeze(self) -> None:
         """The run has ended: from here on the status is a summary."""
         self._stats.end()

@@ -4,7 +4,7 @@ Numbers are taken from the run when somebody asks for them, so nothing of this i
 
 ::
 
-    server = serve("127.0.0.1:9464", lambda: [("front", pipeline.status())])
+    server = serve("127.0.0.1:9464", pipeline.status)
     …
     server.close()
 """
@@ -34,8 +34,8 @@ _STALE_S = 10.0  # without a frame of a camera, a run is not healthy
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"  # the format that every Prometheus reads
 _log = logging.getLogger(__name__)
 
-StatusOf = Callable[[], Sequence[tuple[str, Status]]]
-"""The cameras of a run with how each one fares. Called by any thread, at any time; empty before the first camera."""
+StatusOf = Callable[[], Sequence[Status]]
+"""How each camera of a run fares. Called by any thread, at any time; empty before the first camera."""
 
 
 class MetricsServer:
@@ -122,14 +122,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: somebody asks every few seconds."""
 
 
-def _health(cameras: Sequence[tuple[str, Status]]) -> Answer:
+def _health(cameras: Sequence[Status]) -> Answer:
     lines = []
     well = bool(cameras)
-    for name, status in cameras:
+    for status in cameras:
         late = status.live and (status.idle_s >= _STALE_S or not status.processed)
         well &= not late
         state = f"{status.source_state}, {status.processed} frames, {status.idle_s:.1f} s since the last"
-        lines.append(f"{name}: {'NO FRAMES' if late else 'ok'}, {state}\n")
+        lines.append(f"{status.camera}: {'NO FRAMES' if late else 'ok'}, {state}\n")
     return (200 if well else 503), _TEXT, "".join(lines or ["starting\n"]).encode()
 
 
@@ -166,7 +166,7 @@ _COUNTERS = (
 )
 
 
-def _cameras(cameras: Sequence[tuple[str, Status]]) -> Iterator[Metric]:
+def _cameras(cameras: Sequence[Status]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 
     def name(of: str) -> str:
@@ -174,8 +174,8 @@ def _cameras(cameras: Sequence[tuple[str, Status]]) -> Iterator[Metric]:
 
     for metric, field, text in _COUNTERS:
         counter = CounterMetricFamily(name(metric), text, labels=["camera"])
-        for camera, status in cameras:
-            counter.add_metric([camera], getattr(status, field))
+        for status in cameras:
+            counter.add_metric([status.camera], getattr(status, field))
         yield counter
 
     age = GaugeMetricFamily(name("frame_age_seconds"), "Since the last frame got its depth", labels=["camera"])
@@ -187,16 +187,16 @@ def _cameras(cameras: Sequence[tuple[str, Status]]) -> Iterator[Metric]:
         name("latency_seconds"), "From a frame's arrival to its depth, over the last 512 frames", labels=["camera"]
     )
     state = GaugeMetricFamily(name("source_state"), "1 for the state the source is in", labels=["camera", "state"])
-    for camera, status in cameras:
-        age.add_metric([camera], status.idle_s)
+    for status in cameras:
+        age.add_metric([status.camera], status.idle_s)
         if status.focal is not None:
-            focal.add_metric([camera], status.focal.smoothed_px)
-            spread.add_metric([camera], status.focal.log_std)
+            focal.add_metric([status.camera], status.focal.smoothed_px)
+            spread.add_metric([status.camera], status.focal.log_std)
         for quantile, seconds in (("0.5", status.latency_p50_s), ("0.99", status.latency_p99_s)):
             if seconds is not None:
-                latency.add_sample(latency.name, {"camera": camera, "quantile": quantile}, seconds)
+                latency.add_sample(latency.name, {"camera": status.camera, "quantile": quantile}, seconds)
         for phase in dict.fromkeys((*get_args(SourcePhase), status.source_state)):
-            state.add_metric([camera, phase], float(phase == status.source_state))
+            state.add_metric([status.camera, phase], float(phase == status.source_state))
     yield from (age, focal, spread, latency, state)
 
     labels = ["camera", "sink"]
@@ -205,11 +205,11 @@ def _cameras(cameras: Sequence[tuple[str, Status]]) -> Iterator[Metric]:
         name("sink_frames_lost"), "Frames the sink was too slow for, or failed on", labels=labels
     )
     failed = GaugeMetricFamily(name("sink_failed"), "1 for a sink that has failed", labels=labels)
-    for camera, status in cameras:
+    for status in cameras:
         for sink, told in _distinct((sink.name, sink) for sink in status.sinks):
-            written.add_metric([camera, sink], told.written)
-            lost.add_metric([camera, sink], told.lost)
-            failed.add_metric([camera, sink], float(told.error is not None))
+            written.add_metric([status.camera, sink], told.written)
+            lost.add_metric([status.camera, sink], told.lost)
+            failed.add_metric([status.camera, sink], float(told.error is not None))
     yield from (written, lost, failed)
 
 

@@ -112,6 +112,7 @@ class Stats:
     ) -> Status:
         """The run so far, with what only its lane knows."""
         with self._lock:
+            source = source or SourceState(camera=camera, state="streaming", since_ns=0)
             now = self._ended or time.monotonic()
             seconds = now - self._started
             p50, p99 = np.percentile(self._latencies, [50, 99]).tolist() if self._latencies else (None, None)
@@ -130,11 +131,11 @@ class Stats:
                 sinks=sinks,
                 live=self._live,
                 idle_s=now - (self._done_at[-1] if self._done_at else self._started),
-                source_state="streaming" if source is None else source.state,
-                source_reason="" if source is None else source.reason,
-                attempt=0 if source is None else source.attempt,
-                reconnects=0 if source is None else source.reconnects,
-                clock_offset_s=None if source is None else source.clock_offset_s,
+                source_state=source.state,
+                source_reason=source.reason,
+                attempt=source.attempt,
+                reconnects=source.reconnects,
+                clock_offset_s=source.clock_offset_s,
                 error=error,
             )
 

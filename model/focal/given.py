@@ -65,7 +65,12 @@ class GivenCamera:
         self._config = config or CameraConfig()
         path = self._config.camera_info
         self._calibration = read_camera_info(path) if path is not None else None
-        self._lens = read_lens(path) if path is not None and self._config.rectify else None
+        self._lens = None
+        if self._calibration is not None and self._config.rectify:
+            try:
+                self._lens = lens_of(self._calibration)
+            except ValueError as exc:
+                raise ConfigError(f"camera calibration {path}: {exc}") from exc
 
     @property
     def is_given(self) -> bool:
@@ -109,24 +114,6 @@ class GivenCamera:
                 f"{self._config.camera_info} was calibrated for {known.width}x{known.height} pictures, but these are "
                 f"{width}x{height}: one of them is cropped or turned; calibrate at this shape, or give `fov`"
             )
-
-
-def read_lens(path: Path) -> Lens | None:
-    """What a ROS camera calibration says of the lens and of rectified pictures; ``None`` where nothing distorts.
-
-    ``R`` and ``P`` of the file decide what the rectified picture is, where it has them: then it is that of ROS's
-    ``image_proc``. Otherwise see :func:`model.focal.lens.lens_of`.
-
-    Raises:
-        ConfigError: the file cannot be read, or its distortion cannot be undone.
-    """
-    raw = read_camera_info(path)
-    if not any(raw.distortion):
-        return None
-    try:
-        return lens_of(raw)
-    except ValueError as exc:
-        raise ConfigError(f"camera calibration {path}: {exc}") from exc
 
 
 def read_camera_info(path: Path) -> CameraIntrinsics:

@@ -105,7 +105,7 @@ class DepthScaler:
             return
         if math.isnan(self._first_s):
             self._first_s = time_s
-        if not steady or scene_cut or not (not self._windows or time_s >= self._began_s):
+        if not steady or scene_cut or (self._windows and time_s < self._began_s):
             self._windows, self._focal_ratios = [], []
         if not steady:
             self._warn_once(time_s)
@@ -170,7 +170,7 @@ class DepthScaler:
 
     def _measure(self, known: KnownDistance) -> None:
         values = np.concatenate([window.ravel() for window in self._windows])
-        valid = np.isfinite(values) & (values > 0)
+        valid = _is_valid(values)
         if valid.mean() < _LEAST_VALID:
             raise ConfigError(
                 f"`scale_from={known}`: {1 - valid.mean():.0%} of what is around this pixel has no depth; choose a "
@@ -182,7 +182,7 @@ class DepthScaler:
                 f"`scale_from={known}`: depth around this pixel is scattered from {low:.2f} to {high:.2f} m; choose a "
                 "pixel in the middle of something flat that does not move"
             )
-        medians = [np.median(w[np.isfinite(w) & (w > 0)]) for w in self._windows if (np.isfinite(w) & (w > 0)).any()]
+        medians = [np.median(seen) for window in self._windows if (seen := window[_is_valid(window)]).size]
         factor = float(np.median(known.metres / np.array(medians)))
         date = datetime.now(UTC).isoformat(timespec="seconds")
         if self._path is not None:
@@ -204,6 +204,10 @@ class DepthScaler:
         _log.info(
             "depth is scaled by %.4g: %.3g m at %d,%d were %.3g m", factor, known.metres, known.x, known.y, middle
         )
+
+
+def _is_valid(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    return np.isfinite(depth) & (depth > 0)
 
 
 def _window(depth_HW: npt.NDArray[np.float32], x: float, y: float) -> npt.NDArray[np.float32]:

@@ -13,11 +13,11 @@ import zmq
 
 from sinks.zeromq.curve import DOMAIN, QUIET_S, AllowList, Gate, load_public, load_secret
 from sinks.zeromq.doorman import Doorman
-from sinks.zeromq.endpoint import AsSinkError
+from sinks.zeromq.endpoint import AsSinkError, check
 from sinks.zeromq.message import Buffer, pack
 from stream.errors import ConfigError, SinkError
 
-LINGER_MS = 1000
+_LINGER_MS = 1000
 # Bytes of one message a subscriber may send. A topic has 72 at most; with CURVE, INITIATE has 276, and a topic 107.
 _LARGEST_REQUEST, _LARGEST_ENCRYPTED = 128, 384
 _MOST_TOPICS = 2048  # distinct ones, of all subscribers
@@ -111,7 +111,7 @@ class PublisherSocket:
     def release(self) -> None:
         """Send what is waiting, for a second at most, and give the endpoint back."""
         if hasattr(self, "_socket"):
-            self._close_socket(linger_ms=LINGER_MS)
+            self._close_socket(linger_ms=_LINGER_MS)
         if self._gate is not None:
             self._gate.close()
         self._context.term()
@@ -129,7 +129,7 @@ class PublisherSocket:
             quiet_s=QUIET_S,
         )
         settings: dict[int, int | bytes] = {
-            zmq.LINGER: LINGER_MS,
+            zmq.LINGER: _LINGER_MS,
             zmq.SNDHWM: options.hwm,
             zmq.CONFLATE: int(options.conflate),
             zmq.MAXMSGSIZE: _LARGEST_ENCRYPTED if self._keys else _LARGEST_REQUEST,
@@ -195,22 +195,23 @@ _shared: dict[str, PublisherSocket] = {}
 _sharing = threading.Lock()
 
 
-def is_shared(endpoint: str) -> bool:
-    """Whether another camera of this process publishes there, so that one more can."""
-    with _sharing:
-        return endpoint in _shared
-
-
-def share(endpoint: str, options: SocketOptions, camera: str) -> PublisherSocket:
+def share(endpoint: str, options: SocketOptions, camera: str, *, insecure: bool) -> PublisherSocket:
     """The socket at ``endpoint``: that of another camera of this process, or a new one. Give it back by :func:`leave`.
 
+    Args:
+        endpoint: where.
+        options: how; those of all who share it.
+        camera: which one comes.
+        insecure: other machines may be sent to without encryption.
+
     Raises:
-        ConfigError: the other one has other options, or unusable keys.
+        ConfigError: the other one has other options, or unusable keys; or an endpoint that may not be published on.
         SinkError: the endpoint cannot be bound, or that camera publishes there already.
     """
     with _sharing:
         found = _shared.get(endpoint)
         if found is None:
+            check(endpoint, connects=options.connect, encrypted=bool(options.curve), insecure=insecure)
             found = PublisherSocket(endpoint, options)
             if not options.connect and options.pattern == "pub":
                 _shared[found.endpoint] = found

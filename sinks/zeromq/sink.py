@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sinks.frame_json import to_json
-from sinks.zeromq.endpoint import AsSinkError, check
+from sinks.zeromq.endpoint import AsSinkError
 from sinks.zeromq.message import MessageOptions, MessageWriter
-from sinks.zeromq.publisher_socket import SocketOptions, is_shared, leave, share
+from sinks.zeromq.publisher_socket import SocketOptions, leave, share
 from sinks.zeromq.status import PublisherStatus
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame, SourceState
@@ -95,16 +95,8 @@ class ZmqSink:
     """
 
     def __init__(self, endpoint: str, options: ZmqOptions | None = None) -> None:
-        self._options = options or ZmqOptions()
-        if not is_shared(endpoint):
-            check(
-                endpoint,
-                connects=self._options.connect,
-                encrypted=bool(self._options.curve),
-                insecure=self._options.insecure,
-            )
+        self._options = options = options or ZmqOptions()
         session = uuid.uuid4().hex
-        options = self._options
         self._messages = MessageWriter(options, session)
         self._status = PublisherStatus(options.camera, session, conflate=options.conflate)
         self._sequence = 0
@@ -122,6 +114,7 @@ class ZmqSink:
                 server=options.server,
             ),
             options.camera,
+            insecure=options.insecure,
         )
         self.endpoint = self._socket.endpoint
         self._ticker = threading.Thread(target=self._tick, name=f"status of {self.name}", daemon=True)

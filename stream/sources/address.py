@@ -14,6 +14,9 @@ from stream.errors import ConfigError, SourceError
 from stream.sources import credentials, local_cameras
 from stream.sources.config import SourceConfig
 
+LIVE_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay"}
+"""For FFmpeg, of every camera: what was read while probing is old, and is thrown away."""
+
 # What FFmpeg in PyAV's wheels speaks; PyAV cannot list the protocols of another build.
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "tcp")
 _SECRET = re.compile(
@@ -142,7 +145,7 @@ def network_address(uri: str, config: SourceConfig) -> Address:
     if scheme in ("http", "https"):
         # No "nobuffer" here: it throws away what was read while probing, which in a file are its first frames.
         return Address(target=uri, name=name, live=None, network=True)
-    options = {"fflags": "nobuffer", "flags": "low_delay"}
+    options = dict(LIVE_OPTIONS)
     if scheme in ("rtsp", "rtsps"):
         options["rtsp_transport"] = config.rtsp_transport
     return Address(target=uri, name=name, live=True, network=True, options=options)
@@ -175,7 +178,7 @@ def camera_address(uri: str, config: SourceConfig, platform: str = sys.platform)
         ConfigError: it has no such size, rate or format.
     """
     camera = uri.removeprefix("webcam").removeprefix(":") or "0"
-    options = {"fflags": "nobuffer", "flags": "low_delay"}
+    options = dict(LIVE_OPTIONS)
     if config.camera_size is not None:
         options["video_size"] = "{}x{}".format(*config.camera_size)
     if config.camera_rate is not None:

@@ -16,7 +16,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 
 from stream.channel import Closed
@@ -27,7 +26,7 @@ from stream.sources.address import Address
 from stream.sources.config import SourceConfig
 from stream.sources.connection import FrameMaker
 from stream.sources.ffmpeg_errors import LATE, Interruption
-from stream.sources.punctuality import LiveEdge
+from stream.sources.punctuality import QUIET_S, LiveEdge
 from stream.sources.reader import Opened, Reader, Shot
 from stream.sources.retry import Backoff, may_pass
 
@@ -119,13 +118,13 @@ class Camera:
             reader.give_up()
         edge: LiveEdge | None = LiveEdge(time.monotonic())
         held: Shot | None = None  # the newest of what had been waiting, until it is known to be the last of that
-        deadline = began = time.monotonic()
-        deadline += self._config.open_timeout_s
+        began = time.monotonic()
+        deadline = began + self._config.open_timeout_s
         late_since: float | None = None  # when pictures began to come too late
         try:
             while True:
                 try:
-                    item = reader.items.get(self._patience_s(deadline, edge if held is not None else None))
+                    item = reader.items.get(self._patience_s(deadline, holds_one=held is not None))
                 except Closed:
                     return
                 except TimeoutError:
@@ -148,7 +147,7 @@ class Camera:
                     held = item
                     continue
                 edge = held = None
-                if item.late_ns <= self._config.max_age_s * 1e9:
+                if self._is_fresh(item):
                     late_since = None
                 elif late_since is None:
                     late_since = now
@@ -160,24 +159,26 @@ class Camera:
             self._clock_is_wrong |= reader.clock_is_wrong
             reader.give_up()
 
-    def _patience_s(self, deadline: float, edge: LiveEdge | None) -> float:
+    def _patience_s(self, deadline: float, *, holds_one: bool) -> float:
         """For how long the next picture may be waited for before something else is to be done."""
         now = time.monotonic()
         patience = deadline - now
-        if edge is not None:
-            patience = min(patience, edge.patience_s)
+        if holds_one:
+            patience = min(patience, QUIET_S)
         elif self._state.state == "streaming" and self._last_s is not None:
             patience = min(patience, self._last_s + _STALLED_S - now)
         return max(patience, 0.0)
 
+    def _is_fresh(self, shot: Shot) -> bool:
+        return shot.late_ns <= self._config.max_age_s * 1e9
+
     def _hand_on(self, shot: Shot, began_s: float) -> Frame:
         """The frame of a picture."""
         now = time.monotonic()
-        fresh = shot.late_ns <= self._config.max_age_s * 1e9
         offset_is_new = shot.clock_offset_s is not None and self._offset_s is None
         if shot.clock_offset_s is not None:
             self._offset_s = shot.clock_offset_s
-        if fresh:
+        if self._is_fresh(shot):
             self._last_s = now
             if now - began_s > _STEADY_S:
                 self._backoff.reset()
@@ -244,8 +245,7 @@ class Camera:
             clock_offset_s=self._offset_s,
             reconnects=self._reconnects,
         )
-        if replace(self._state, attempt=0) != replace(before, attempt=0):
-            self._log(before)
+        self._log(before)
         self._listener(self._state)
 
     def _log(self, before: SourceState) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stream.errors import SourceError
 from stream.ports import Source
-from stream.sources.address import Address
+from stream.sources.address import LIVE_OPTIONS, Address
 from stream.sources.camera import Camera
 from stream.sources.config import SourceConfig
 from stream.sources.connection import Connection
@@ -29,7 +29,7 @@ def open_http(address: Address, config: SourceConfig) -> Source:
     if not connection.live:
         return VideoFile(address, connection)
     # Opened anew when its frames are wanted. Now that it is known to be no file, what was read while probing may go.
-    options = {"fflags": "nobuffer", "flags": "low_delay"}
+    options = dict(LIVE_OPTIONS)
     if connection.container.format.name in SEGMENTED_FORMATS:
         options["live_start_index"] = "-1"  # the newest segment instead of the third last
     rate = connection.frame_rate

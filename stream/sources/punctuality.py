@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 
+QUIET_S = 0.1
+"""A connection that gives nothing for so many seconds has handed over what had been waiting."""
+
 _BUCKETS = 10
 _BACKWARDS_S = 1.0  # timestamps that go back by more begin anew
-_QUIET_S = 0.1  # nothing for so long: whatever was waiting has been read
 _LIVE_SHARE = 0.5  # of the time between two pictures that must have passed between their arrivals
 _LONGEST_DRAIN_S = 3.0
 
@@ -55,17 +57,12 @@ class Punctuality:
 class LiveEdge:
     """Tells when a new connection has handed over what had been waiting, so that the next picture is a fresh one.
 
-    Pictures that had been waiting come faster than they were taken, or nothing comes after them for a moment.
+    Pictures that had been waiting come faster than they were taken, or nothing comes after them for :data:`QUIET_S`.
     """
 
     def __init__(self, now_s: float) -> None:
         self._began_s = now_s
         self._last: tuple[float | None, float] | None = None
-
-    @property
-    def patience_s(self) -> float:
-        """The picture that came last is fresh if for so many seconds no other one comes."""
-        return _QUIET_S
 
     def is_reached(self, pts_s: float | None, arrived_s: float) -> bool:
         """Whether a picture that has just come is fresh."""
@@ -76,5 +73,5 @@ class LiveEdge:
             return False
         since = arrived_s - last[1]
         if pts_s is None or last[0] is None:
-            return since >= _QUIET_S
+            return since >= QUIET_S
         return since >= _LIVE_SHARE * (pts_s - last[0])

@@ -113,7 +113,7 @@ class Reader:
             for packet in connection.packets():
                 received_ns = time.monotonic_ns()
                 if pacer is not None:
-                    if not self._wait(pacer.wait_s(packet, received_ns * 1e-9)):
+                    if self._given_up.wait(pacer.wait_s(packet, received_ns * 1e-9)):
                         return
                     if pacer.is_behind:
                         behind = f"{self._address.name}: segments come late; the stream is joined again at its end"
@@ -130,10 +130,6 @@ class Reader:
             raise source_error(exc, self._address) from exc
         finally:
             connection.close()
-
-    def _wait(self, seconds: float) -> bool:
-        """Whether to go on after so many seconds."""
-        return not self._given_up.wait(seconds)
 
     def _note_arrival(self, packet: av.Packet[av.VideoStream], received_ns: int) -> None:
         if packet.pts is None:

@@ -94,8 +94,8 @@ def test_a_running_pipeline_tells_its_numbers_and_its_health(start: Callable[[St
     written = threading.Event()
     sink = ScriptedSink(name='a "sink"\n', hook=lambda index: written.set() if index == 9 else None)
     source = ScriptedSource(20, live=True, hook=wait)
-    pipeline = Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[sink]))
-    server = start(lambda: [("front", pipeline.status()[0])])
+    pipeline = Pipeline(Stream(source=source, estimator=ScriptedEstimator(), sinks=[sink], name="front"))
+    server = start(pipeline.status)
     pipeline.start()
     assert get(server, "/health")[0] == 503
     assert value(scrape(server), "frames_processed_total") == 0
@@ -133,7 +133,7 @@ def test_every_state_has_a_gauge_and_every_camera_and_sink_its_own_series(
         SinkStatus(name="null:", written=1, lost=4, error=OSError("full")),
     )
     lost = replace(STATUS, source_state="reconnecting", reconnects=3, sinks=sinks)
-    series = scrape(start(lambda: [("front", lost), ("rear", STATUS)]))
+    series = scrape(start(lambda: [replace(lost, camera="front"), replace(STATUS, camera="rear")]))
     states = ("connecting", "streaming", "stalled", "reconnecting", "failed", "ended")
     assert [value(series, "source_state", state=s) for s in states] == [0, 0, 0, 1, 0, 0]
     assert [value(series, "source_state", camera="rear", state=s) for s in states] == [0, 1, 0, 0, 0, 0]
@@ -163,7 +163,7 @@ def test_every_state_has_a_gauge_and_every_camera_and_sink_its_own_series(
 def test_health_is_that_frames_come(
     start: Callable[[StatusOf], MetricsServer], cameras: Sequence[Status], status: int, says: str
 ) -> None:
-    server = start(lambda: [(str(i), camera) for i, camera in enumerate(cameras)])
+    server = start(lambda: [replace(camera, camera=str(i)) for i, camera in enumerate(cameras)])
     got, kind, text = get(server, "/health")
     assert got == status
     assert kind.startswith("text/plain")
@@ -177,7 +177,7 @@ def test_other_pages_say_which_there_are(start: Callable[[StatusOf], MetricsServ
 
 
 def test_a_client_that_goes_away_or_says_nothing_harms_nobody(start: Callable[[StatusOf], MetricsServer]) -> None:
-    server = start(lambda: [("front", STATUS)])
+    server = start(lambda: [replace(STATUS, camera="front")])
     with (
         socket.create_connection((server.host, server.port)),
         socket.create_connection((server.host, server.port)) as c,

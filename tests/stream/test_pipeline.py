@@ -515,7 +515,7 @@ def test_streams_take_turns() -> None:
             name=name,
         )
 
-    statuses = await_streams(Pipeline(stream("front"), stream("rear")))
+    statuses = finish(Pipeline(stream("front"), stream("rear")))
     assert [status.camera for status in statuses] == ["front", "rear"]
     counts = [status.processed for status in statuses]
     assert min(counts) > 10
@@ -525,7 +525,7 @@ def test_streams_take_turns() -> None:
 
 def test_files_of_several_streams_lose_nothing() -> None:
     sinks = [ScriptedSink(), ScriptedSink(hook=sleep(0.001))]
-    await_streams(
+    finish(
         Pipeline(
             *(
                 Stream(
@@ -558,7 +558,7 @@ def test_what_ends_one_stream_leaves_the_others_alone(stage: str) -> None:
     )
     pipeline = Pipeline(bad, good)
     with pytest.raises(type(error)):
-        await_streams(pipeline)
+        finish(pipeline)
     assert sink.written == list(range(60))
     assert estimator.closed == 1
     lost, well = pipeline.status()
@@ -572,8 +572,3 @@ def test_streams_need_names_of_their_own() -> None:
 
     with pytest.raises(ConfigError, match="two streams are called camera"):
         Pipeline(stream(), stream())
-
-
-def await_streams(pipeline: Pipeline) -> tuple[Status, ...]:
-    pipeline.start()
-    return await_end(pipeline)

@@ -61,6 +61,17 @@ def node(*parameters: str, env: dict[str, str]) -> Iterator[subprocess.Popen[str
             process.kill()
 
 
+def publish_until_it_ends(sink: ZmqSink, program: subprocess.Popen[str], seconds: float) -> str:
+    """Publish until ``program`` ends, or is ended after so many seconds. Returns what it said on standard error."""
+    until = time.monotonic() + seconds
+    while program.poll() is None and time.monotonic() < until:
+        sink.write(scene())
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(0.05)
+    program.kill()
+    return str(program.communicate()[1])
+
+
 def listen(sink: ZmqSink, topics: dict[str, str], *options: str, env: dict[str, str]) -> dict[str, tuple[str, Any]]:
     """By topic, how it is offered and its first message, while ``sink`` publishes."""
     script = ROOT / "tests" / "support" / "ros2_listener.py"
@@ -70,13 +81,7 @@ def listen(sink: ZmqSink, topics: dict[str, str], *options: str, env: dict[str, 
         tempfile.TemporaryFile("w+") as out,  # more than a pipe holds
         subprocess.Popen(command, env=env, stdout=out, stderr=subprocess.PIPE, text=True) as listener,
     ):
-        until = time.monotonic() + 90
-        while listener.poll() is None and time.monotonic() < until:
-            sink.write(scene())
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                listener.wait(0.05)
-        listener.kill()
-        _, err = listener.communicate()
+        err = publish_until_it_ends(sink, listener, 90)
         out.seek(0)
         lines = out.readlines()
     found = {}
@@ -198,13 +203,7 @@ def test_a_frame_of_a_package_that_is_missing_ends_the_bridge_in_one_line(enviro
     script = "import sys; sys.modules['zstandard'] = None; from ros2_depth_bridge.main import main; main()"
     command = [str(PYTHON), "-c", script, "--ros-args", "-p", f"url:={sink.endpoint}"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as bridge:
-        until = time.monotonic() + 60
-        while bridge.poll() is None and time.monotonic() < until:
-            sink.write(scene())
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                bridge.wait(0.05)
-        bridge.kill()
-        _, err = bridge.communicate()
+        err = publish_until_it_ends(sink, bridge, 60)
     sink.close()
     assert bridge.returncode == 1
     assert err.splitlines()[-1].endswith("which takes a package: pip install zstandard")

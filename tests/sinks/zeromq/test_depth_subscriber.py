@@ -794,20 +794,23 @@ def test_who_forgets_conflation_on_either_side_is_told() -> None:
 
         publishing = threading.Thread(target=publish)
         publishing.start()
-        with DepthSubscriber(sink.endpoint, conflate=here) as depths:
-            if here:
-                assert depths.receive(20).header["camera"] == "camera"  # it works, but without status
-            else:
-                with pytest.raises(DepthTimeout, match=f"connected, and nothing comes.*{said}"):
-                    depths.receive(1.5)
+        try:
+            with DepthSubscriber(sink.endpoint, conflate=here) as depths:
+                if here:
+                    assert depths.receive(20).header["camera"] == "camera"  # it works, but without status
+                else:
+                    with pytest.raises(DepthTimeout, match=f"connected, and nothing comes.*{said}"):
+                        depths.receive(1.5)
+                ended.set()
+                with suppress(DepthTimeout):  # what had arrived before
+                    while True:
+                        depths.receive(2.2)
+                with pytest.raises(DepthTimeout, match=said):
+                    depths.receive(0.1)
+        finally:
             ended.set()
             publishing.join()
-            with suppress(DepthTimeout):  # what had arrived before
-                while True:
-                    depths.receive(2.2)
-            with pytest.raises(DepthTimeout, match=said):
-                depths.receive(0.1)
-        sink.close()
+            sink.close()
 
 
 def test_the_share_of_other_workers_is_not_lost_and_two_publishers_do_not_restart_each_other() -> None:

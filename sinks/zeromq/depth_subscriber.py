@@ -90,8 +90,11 @@ _KEEPALIVE = (
 _RETRY_S = 1.0  # between two attempts of somebody who was refused
 _POLL_MS = 50  # how long close() may take
 _STOOD_STILL_S = 1.0  # without a look at what arrives, which the thread takes many times a second
-_BACKLOG_MS, _CATCH_UP_S = 200, 2.0
+_CATCH_UP_S = 2.0  # that frames are held back at most after it stood still, until one comes that is
+_LATE_S = 0.2  # less late than this, compared with those before
+_SILENT_S = 3.0  # without a status, which comes every second
 _MOST_SESSIONS = 64  # whose last sequence is remembered
+_LONGEST_SESSION = 64  # characters; this protocol's have 32
 _DRAIN_S = 0.01  # how often messages are taken while nobody waits for one
 _DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}
 
@@ -113,9 +116,11 @@ class DepthMessage:
         values: depth as it was sent: ``float32`` metres or ``uint16`` in ``depth_unit``, ``[H, W]``; where nothing was
             compressed, in the memory it was received in, without a copy.
         image: ``bytes`` of a JPEG, ``uint8 [H, W, 3]`` RGB, or ``None``, as the header's ``image`` says.
-        lost: messages that were sent between the one before and this one, and never arrived.
+        lost: messages of this session that were sent between the one before and this one, and never arrived. 0 for the
+            worker of a queue: others have them.
         skipped: messages that arrived and were passed over: by ``latest``, or because nobody asked for them in time.
-        restarted: the publisher is another one than that of the frame before: frame numbers and times begin anew.
+        restarted: the first frame of a new session of a camera that was seen in another one: frame numbers and times
+            begin anew. Of two publishers of one camera that both live, only the first frame of the second says so.
     """
 
     header: dict[str, Any]
@@ -187,7 +192,8 @@ class DepthSubscriber:
 
     Messages that come while nobody waits for one are kept, ``hwm`` at most: then the oldest is skipped, so that whoever
     is slow still sees what is new; a thread of its own sees to that. (A worker of a queue skips none: the publisher
-    waits.)
+    waits.) So it is after this process stood still, as in a debugger: it goes on with the newest frame, which tells in
+    ``lost`` and ``skipped`` what was missed.
 
     Args:
         url: where the publisher is: ``tcp://host:port`` or ``ipc:///path``.
@@ -237,7 +243,7 @@ class DepthSubscriber:
         self._wakers: list[Callable[[], object]] = []  # of asyncio's waits, for which the thread reads
         self._wanted = threading.Event()  # the thread is
         self._closed = False
-        self._drained_at = time.monotonic()  # when all that had arrived was last taken
+        self._catch_up = _CatchUp()
         # A publisher that conflates keeps one message in this direction too, and so the last of several subscriptions.
         # This side does not conflate: ZeroMQ would abort the process when a message of several parts came.
         kinds = () if pattern == "pull" else ("depth",) if conflate else ("depth", "status")
@@ -253,14 +259,15 @@ class DepthSubscriber:
 
     @property
     def status(self) -> dict[str, Any] | None:
-        """The last status message, ``None`` before the first."""
+        """The last status message, of whichever camera; ``None`` before the first."""
         return self._subscription.status
 
     def receive(self, timeout: float | None = None) -> DepthMessage:
         """The next frame.
 
         Args:
-            timeout: seconds to wait at most; that of the constructor if not given.
+            timeout: seconds to wait at most; that of the constructor if not given. The time in which this process
+                stood still does not use it up: two seconds are left after it.
 
         Raises:
             DepthTimeout: none came.
@@ -327,8 +334,10 @@ class DepthSubscriber:
                 with self._keeping:
                     if (found := take()) is not None:
                         break
-                left = max(until - time.monotonic(), 0)
-                if not self._take_one(math.ceil(min(left * 1000, _POLL_MS))) and not left:
+                left = max(until - time.monotonic(), self._catch_up.left)
+                if not self._take_one(math.ceil(min(left * 1000, _POLL_MS))) and not left and not self._catch_up.left:
+                    if (found := self._last_resort(take)) is not None:
+                        break
                     raise self._connection.explain(limit, self._subscription)
         return found.open()
 
@@ -344,10 +353,15 @@ class DepthSubscriber:
                 waker = partial(loop.call_soon_threadsafe, changed.set)
                 self._wakers.append(waker)
             self._wanted.set()
-            left = until - time.monotonic()
+            left = max(until - time.monotonic(), self._catch_up.left)
             try:
-                await asyncio.wait_for(changed.wait(), None if math.isinf(left) else max(left, 0))
+                await asyncio.wait_for(changed.wait(), None if math.isinf(left) else left)
             except asyncio.TimeoutError:  # noqa: UP041 (Python 3.10's is another one)
+                self._look()  # the thread may not have run yet since all stood still
+                if self._catch_up.left:
+                    continue
+                if (found := self._last_resort(take)) is not None:
+                    break
                 raise self._connection.explain(limit, self._subscription) from None
             finally:  # a wait that ends without a message, or is cancelled, leaves nobody to be woken
                 with self._keeping, suppress(ValueError):
@@ -357,12 +371,17 @@ class DepthSubscriber:
     def _oldest(self) -> _Waiting | None:
         if self._closed:
             raise ValueError("this subscriber is closed; make a new one")
-        return self._waiting.popleft() if self._waiting else None
+        return self._waiting.popleft() if self._waiting and not self._catch_up.left else None
 
     def _newest(self) -> _Waiting | None:
         while len(self._waiting) > 1:
             self._skip_oldest()
         return self._oldest()
+
+    def _last_resort(self, take: Callable[[], _Waiting | None]) -> _Waiting | None:
+        """What was held back until a moment ago because it is old: at the end of a wait, it is better than nothing."""
+        with self._keeping:
+            return take()
 
     def _skip_oldest(self) -> None:
         old = self._waiting.popleft()
@@ -388,47 +407,90 @@ class DepthSubscriber:
         """What has arrived, without waiting. Nothing if somebody is reading already."""
         if self._reading.acquire(blocking=False):
             try:
-                if time.monotonic() - self._drained_at > _STOOD_STILL_S:
-                    self._catch_up()
                 for _ in range(self._hwm + 1):
                     if self._closed or not self._take_one(0):
                         break
-                self._drained_at = time.monotonic()
             finally:
                 self._reading.release()
 
-    def _catch_up(self) -> None:
-        """Read what waits in the kernel since this process stood still. It comes faster than it was sent."""
-        began = arrived = time.monotonic()
-        sent_ns: int | None = None
-        while not self._closed and arrived - began < _CATCH_UP_S and self._take_one(_BACKLOG_MS):
-            since, arrived = time.monotonic() - arrived, time.monotonic()
-            with self._keeping:
-                header = self._waiting[-1].header if self._waiting else {}
-            before_ns, sent_ns = sent_ns, header.get("published_ns")
-            if before_ns is not None and sent_ns is not None and since > (sent_ns - before_ns) * 0.5e-9 > 0:
-                return
-
     def _take_one(self, wait_ms: int) -> bool:
         """Wait for a message and keep it. Whoever calls this is reading."""
+        self._look()
         parts = self._connection.receive(wait_ms)
-        if parts is None:
-            self._drained_at = time.monotonic()
-            return False
-        message = self._subscription.take(parts)
-        if message is not None:
-            with self._keeping:
+        self._look()  # it may have stood still in there
+        message = None if parts is None else self._subscription.take(parts)
+        with self._keeping:
+            if message is not None:
+                old = self._catch_up.left > 0
+                if self._skips:
+                    self._catch_up.note(message.header)
                 self._waiting.append(message)
-                if self._skips and len(self._waiting) > self._hwm:
+                most = 1 if old else self._hwm
+                while self._skips and len(self._waiting) > most:
                     self._skip_oldest()
+            if self._waiting and not self._catch_up.left:
                 self._wake()
-        return True
+        return parts is not None
+
+    def _look(self) -> None:
+        if self._skips:  # a worker may look as rarely as it likes
+            self._catch_up.look()
 
     def _wake(self) -> None:
         for waker in self._wakers:
             with suppress(RuntimeError):  # its event loop is closed
                 waker()
         self._wakers.clear()
+
+
+class _CatchUp:
+    """After this process stood still: frames are held back until one comes as soon after it was sent as those before.
+
+    What waits in ZeroMQ and in the kernel then is seconds old, and comes first. The connection may be gone, too.
+    """
+
+    def __init__(self) -> None:
+        self._delays: dict[str, float] = {}  # of each session: arrival minus publication, on clocks of two machines
+        self._looked_at = time.monotonic()
+        self._until = -math.inf
+
+    @property
+    def left(self) -> float:
+        """Seconds that frames are still held back, 0 for none; and that waits last at least."""
+        return max(self._until - time.monotonic(), 0)
+
+    def look(self) -> None:
+        """Whoever reads says so, many times a second. If not, the process stood still."""
+        now = time.monotonic()
+        if now - self._looked_at > _STOOD_STILL_S:
+            self._until = now + _CATCH_UP_S
+        self._looked_at = now
+
+    def note(self, header: dict[str, Any]) -> None:
+        """A frame has arrived. Ends the catching up if it is no later than those before."""
+        if not header:
+            return  # an error in a message's place
+        session = header["session"]
+        delay = time.monotonic() - header["published_ns"] * 1e-9
+        if self.left and delay > self._delays.get(session, math.inf) + _LATE_S:
+            return
+        self.end()
+        _remember(self._delays, session, delay)
+
+    def end(self) -> None:
+        """Hold nothing back any more."""
+        self._until = -math.inf
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """What a camera's last status said, as far as the message of a timeout needs it: short, whoever sent it."""
+
+    at: float
+    camera: str
+    state: str
+    source: str | None  # how the camera's connection fares
+    conflate: bool | None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -476,9 +538,20 @@ class _Subscription:
         self.camera, self.conflate = camera, conflate
         self._counts_losses = counts_losses  # what other workers of a queue have got is not lost
         self.status: dict[str, Any] | None = None
-        self.status_at = -math.inf
+        self.frame_at = -math.inf
+        self.in_one_part: bool | None = None  # how the last frame came
+        self._told: dict[str, _Told] = {}  # by each camera
         self._last: dict[str, int] = {}  # sequence of the last frame of each session
         self._cameras: dict[str, None] = {}  # that frames have come from
+
+    @property
+    def pulls(self) -> bool:
+        """Whether this is one of several workers."""
+        return not self._counts_losses
+
+    def told(self) -> list[_Told]:
+        """What the last status of each camera said, the newest last."""
+        return list(self._told.values())
 
     def take(self, parts: list[Any]) -> _Waiting | None:
         """A frame of the parts of a message, ``None`` if it was a status."""
@@ -498,7 +571,16 @@ class _Subscription:
             version = header.get("schema") if isinstance(header, dict) else None
             raise ProtocolError(f"a message of {_brief(version)} came, and this client speaks {SCHEMA}")
         if header["type"] == "status":
-            self.status, self.status_at = {**header, "state": str(header["state"])}, time.monotonic()
+            self.status = {**header, "state": _one_line(header["state"], 40)}
+            camera, conflate = _one_line(header.get("camera"), 64), header.get("conflate")
+            told = _Told(
+                at=time.monotonic(),
+                camera=camera,
+                state=self.status["state"],
+                source=_source(header.get("source")),
+                conflate=conflate if isinstance(conflate, bool) else None,
+            )
+            _remember(self._told, camera, told)
             return None
         if len(rest) < 2:
             raise ProtocolError(f"a message on {_brief(bytes(topic))} came without depth")
@@ -506,12 +588,13 @@ class _Subscription:
             raise ProtocolError(f"a message came whose type is {_brief(header['type'])}")
         _check(header)
         session, sequence = header["session"], header["sequence"]
-        camera, lost = str(header.get("camera")), 0
+        camera, lost = _one_line(header.get("camera"), 64), 0
         restarted = camera in self._cameras and session not in self._last
         if self._counts_losses and session in self._last:
             lost = max(sequence - self._last[session] - 1, 0)
         _remember(self._last, session, sequence)
         _remember(self._cameras, camera, None)
+        self.frame_at, self.in_one_part = time.monotonic(), len(parts) == 1
         return _Waiting(header=header, parts=rest[1:], lost=lost, restarted=restarted)
 
 
@@ -530,6 +613,8 @@ class _Connection:
         self._url = url
         self._bind = bind
         self._facts = "nobody is there yet; is the address right?" if not bind else "nobody has connected yet"
+        self._facts_at = -math.inf
+        self._was_let_in = False
         self._retry_at = math.inf
         self._wait_ms = -1  # as ZeroMQ starts: for ever
         self._context: zmq.Context[Any] = zmq.Context()
@@ -540,7 +625,8 @@ class _Connection:
         try:
             self._socket.linger = 0
             self._socket.rcvhwm = hwm
-            # The kernel lets go of a publisher whose machine has lost its power, 25 s later. ZeroMQ's heartbeats would
+            # The kernel lets go of a publisher whose machine has lost its power, 25 s later; its status is missed after
+            # three. ZeroMQ's heartbeats would
             # end a process in which Python stood still for some seconds, as in a debugger (an assertion in libzmq).
             for option, value in _KEEPALIVE:
                 self._socket.set(option, value)
@@ -595,29 +681,41 @@ class _Connection:
             return  # it follows a failed handshake too, and that says more
         if event == zmq.EVENT_CONNECTED and self._facts in _REFUSED:
             return  # the next attempt of somebody who was refused
-        self._facts = _FACTS.get(event, self._facts)
+        if event in _FACTS:
+            self._facts, self._facts_at = _FACTS[event], time.monotonic()
+            self._was_let_in |= event == zmq.EVENT_HANDSHAKE_SUCCEEDED
 
     def explain(self, timeout: float, subscription: _Subscription) -> DepthTimeout:
         """Why there was no frame for ``timeout`` seconds."""
-        reason = self._facts
-        status, since = subscription.status, time.monotonic() - subscription.status_at
-        if status is not None and status["state"] == "ended":
-            reason = "the publisher has ended"
-        elif self._facts == _FACTS[zmq.EVENT_DISCONNECTED]:
-            pass  # whatever the last status said
-        elif status is not None and since < 3:
-            reason = f"the publisher lives, and its camera is {_source(status) or status['state']}"
-            if status["state"] == "streaming":
-                reason += ", but no frame comes; if it runs with conflate=1, say conflate=True here"
-        elif self._facts in _REFUSED:
-            pass  # a key that was taken off the list, for one
-        elif status is not None and status.get("conflate") is True and not subscription.conflate:
-            reason = "the publisher runs with conflate=1; say conflate=True here"
-        elif status is not None:
-            reason = f"the publisher has been silent for {since:.0f} s"
+        reason = self._reason(subscription)
         return DepthTimeout(
             f"no frame of camera {subscription.camera or '*'!r} on {self.url} in {timeout:g} s: {reason}"
         )
+
+    def _reason(self, subscription: _Subscription) -> str:
+        now = time.monotonic()
+        told = subscription.told()
+        living = [t for t in told if t.state != "ended" and now - t.at < _SILENT_S]
+        # Of several publishers that connect here, one may be gone or refused while the others go on.
+        counts = not (self._bind and living)
+        open_ = self._facts == _FACTS[zmq.EVENT_HANDSHAKE_SUCCEEDED]
+        since_told = open_ and (not told or self._facts_at > told[-1].at)  # connected again, and heard nothing yet
+        # What the connection tells goes first: the last status says "streaming" for seconds after a key was revoked.
+        if self._facts in _REFUSED and counts:
+            revoked = self._was_let_in and self._facts == _FACTS[zmq.EVENT_HANDSHAKE_FAILED_AUTH]
+            return _REVOKED if revoked else self._facts
+        if told and all(t.state == "ended" for t in told) and not since_told:
+            return "the publisher has ended"
+        if self._facts == _FACTS[zmq.EVENT_DISCONNECTED] and counts:
+            return self._facts
+        if told and told[-1].conflate and not subscription.conflate and told[-1].state == "streaming":
+            return _CONFLATES
+        if living:
+            return "; ".join(_alive(t, named=not subscription.camera) for t in living[-4:])
+        if told and not since_told:
+            silent = f"the publisher has been silent for {now - told[-1].at:.0f} s"
+            return f"{silent}: its process stands still, or the network to it is down"
+        return _of_silence(subscription, now) if open_ else self._facts
 
     def close(self) -> None:
         self._socket.disable_monitor()
@@ -626,29 +724,63 @@ class _Connection:
         self._context.term()
 
 
-def _source(status: dict[str, Any]) -> str | None:
-    """What the publisher says of its camera's connection, on one line of bounded length."""
-    source = status.get("source")
+def _alive(told: _Told, *, named: bool) -> str:
+    camera = f"camera {told.camera!r}" if named else "camera"
+    said = f"the publisher lives, and its {camera} is {told.source or told.state}"
+    if told.source is not None or told.state != "streaming":
+        return said
+    if told.conflate is None:
+        return f"{said}, but no frame comes; if it runs with conflate=1, say conflate=True here"
+    return f"{said}, but no frame comes; wait longer than from one frame to the next, or make them smaller (size=)"
+
+
+def _of_silence(subscription: _Subscription, now: float) -> str:
+    """Why nothing comes over a connection that stands, as far as can be known without a status."""
+    came = f"the last frame came {now - subscription.frame_at:.0f} s ago, and the connection stands"
+    if subscription.pulls:
+        return "connected, and nothing comes: the publisher has no frames, or other workers take them"
+    if not subscription.conflate:
+        return _FACTS[zmq.EVENT_HANDSHAKE_SUCCEEDED]
+    if subscription.in_one_part is None:
+        return "connected, and no frame comes; is it the right camera? Without conflate=True here its status would tell"
+    if subscription.in_one_part:
+        return f"{came}; its camera may be lost, which the publisher's log tells"
+    return f"{came}; the publisher runs without conflate=1: leave conflate=True out here, and its status tells why"
+
+
+def _source(source: object) -> str | None:
+    """What the publisher says of its camera's connection; ``None`` if nothing, or nothing that is wrong."""
     if not isinstance(source, dict) or not isinstance(source.get("state"), str) or source["state"] == "streaming":
         return None
-    reason = source.get("reason")
-    said = f"{source['state']}: {reason}" if isinstance(reason, str) and reason else source["state"]
-    return " ".join(said.split())[:200]
+    state, reason = _one_line(source["state"], 40), source.get("reason")
+    return f"{state}: {_one_line(reason, 160)}" if isinstance(reason, str) and reason else state
+
+
+def _one_line(text: object, most: int) -> str:
+    """A stranger's text for a message or a key: so many characters, all of them printable."""
+    if not isinstance(text, str):
+        return _brief(text)[:most]
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())[:most]
 
 
 _OTHER_PATTERN = "if it publishes with pattern=push, use pattern='pull', and the other way round"
 _FACTS: dict[int, str] = {
     zmq.EVENT_CONNECTED: f"somebody is there and does not speak; {_OTHER_PATTERN}",
-    zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected, and nothing comes; is it the right camera, and conflate the same on "
-    "both sides?",
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: "connected, and nothing comes, not even the status of every second; is it the right "
+    "camera? If the publisher runs with conflate=1, say conflate=True here",
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the publisher refuses this key; have its .key file put on the allow-list",
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "no common language: one side encrypts and the other does not, or the "
     "publisher's key is another one than keys.server",
     # Of two sockets whose patterns do not fit, either may be the first to hang up: so that is told in both places.
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the other side hung up: it may want encryption, refuse this key, or have "
     f"another key than keys.server; {_OTHER_PATTERN}",
-    zmq.EVENT_DISCONNECTED: "the connection was lost and has not come back",
+    zmq.EVENT_DISCONNECTED: "the connection was lost and has not come back; does the publisher run, and the network?",
 }
+_REVOKED = (
+    "the publisher let this key in before and refuses it now: it was taken off the allow-list; have its .key file put "
+    "back, or use another key"
+)
+_CONFLATES = "the publisher runs with conflate=1; say conflate=True here"
 _FINAL = (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)  # after them ZeroMQ does not reconnect
 _REFUSED = [_FACTS[event] for event in (*_FINAL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)]
 
@@ -739,6 +871,8 @@ def _check(header: dict[str, Any]) -> None:
     K = header["K"]
     if len(K) != 9 or not _NUMBERS.issuperset(map(type, K)):
         raise ProtocolError(f"a message came whose K is {_brief(K)}")
+    if len(header["session"]) > _LONGEST_SESSION:
+        raise ProtocolError(f"a message came whose session is {_brief(header['session'])}")
     if header["sequence"] < 0:
         raise ProtocolError(f"a message came whose sequence is {header['sequence']}")
     if header["byte_order"] != "little":

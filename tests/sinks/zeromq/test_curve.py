@@ -99,10 +99,28 @@ def test_a_revoked_key_is_cut_off_and_a_new_one_let_in(sink: ZmqSink, keys: Path
                 other.receive(0.05)
             except DepthTimeout:
                 break
-        assert "the publisher refuses this key" in receives(sink, other, 2)
+        assert "it was taken off the allow-list" in receives(sink, other, 2)
         with subscriber(sink, keys, "stranger") as stranger:
             shutil.copy(keys / "stranger.key", keys / "clients")
             assert receives(sink, stranger, 10) == "frame"
+
+
+def test_a_revoked_key_is_not_taken_for_silence(sink: ZmqSink, keys: Path) -> None:
+    """From the first refusal on, although the last status said a moment ago that all is well."""
+    with subscriber(sink, keys, "other") as other, subscriber(sink, keys, "stranger") as never:
+        assert receives(sink, other, 10) == "frame"
+        until = time.monotonic() + 10
+        while other.status is None:
+            assert time.monotonic() < until
+            receives(sink, other, 1)
+        (keys / "clients" / "other.key").unlink()
+        reasons: list[str] = []
+        while not reasons or "the connection was lost" in reasons[-1]:
+            assert time.monotonic() < until
+            if (reason := receives(sink, other, 0.3)) != "frame":
+                reasons.append(reason)
+        assert "let this key in before and refuses it now: it was taken off the allow-list" in reasons[-1]
+        assert "the publisher refuses this key; have its .key file put on the allow-list" in receives(sink, never, 2)
 
 
 def test_an_encrypting_publisher_can_connect_to_a_bound_subscriber(keys: Path) -> None:

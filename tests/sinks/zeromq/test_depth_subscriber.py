@@ -649,9 +649,31 @@ def test_the_file_alone_receives_with_nothing_but_pyzmq_and_numpy(
     sink.close()
 
 
-def test_a_subscriber_in_which_python_stands_still_lives_and_goes_on_with_the_newest() -> None:
-    """As a debugger, or a long call that keeps the interpreter, stops it: ZeroMQ's own thread goes on."""
-    sink = ZmqSink("tcp://127.0.0.1:*")
+_STANDS_STILL = """
+import ctypes, sys
+from sinks.zeromq.depth_subscriber import DepthSubscriber
+with DepthSubscriber(sys.argv[1], timeout=20) as depths:
+    before = depths.receive()
+    print("ready", flush=True)
+    if %(in_python)r:
+        ctypes.PyDLL(None).sleep(9)  # keeps the interpreter's lock
+    while True:
+        frame = depths.%(ask)s(5)  # the stop is longer
+        gap = frame.header["sequence"] - before.header["sequence"] - 1
+        if gap > 100:
+            print(frame.age(), gap, frame.lost + frame.skipped, flush=True)
+            sys.exit()
+        assert gap == frame.lost + frame.skipped
+        assert frame.age() < 1, "an old frame came first"
+        before = frame
+"""
+
+
+def test_a_subscriber_that_stood_still_lives_and_goes_on_with_the_newest(
+    children: list[subprocess.Popen[str]],
+) -> None:
+    """Stopped as by a debugger, or in a long call that keeps the interpreter: ZeroMQ's own thread goes on there."""
+    sink = ZmqSink(ANYWHERE)
     ended = threading.Event()
 
     def publish() -> None:
@@ -662,28 +684,133 @@ def test_a_subscriber_in_which_python_stands_still_lives_and_goes_on_with_the_ne
 
     publishing = threading.Thread(target=publish)
     publishing.start()
-    program = (
-        "import ctypes, sys\n"
-        "from sinks.zeromq.depth_subscriber import DepthSubscriber\n"
-        "with DepthSubscriber(sys.argv[1], timeout=10) as depths:\n"
-        "    before = depths.receive().header['index']\n"
-        "    ctypes.PyDLL(None).sleep(9)\n"
-        "    after = depths.latest()\n"
-        "    gap = after.header['index'] - before - 1\n"
-        "    print(after.age(), gap, after.lost + after.skipped)\n"
-    )
     try:
-        child = subprocess.run(
-            [sys.executable, "-c", program, sink.endpoint], capture_output=True, text=True, cwd=ROOT, check=False
-        )
+        for ask, in_python in (("receive", False), ("latest", False), ("receive", True), ("latest", True)):
+            children.append(start(_STANDS_STILL % {"ask": ask, "in_python": in_python}, sink.endpoint))
+        assert all(is_ready(child, within=30) for child in children)
+        for child in children[:2]:
+            child.send_signal(signal.SIGSTOP)
+        time.sleep(10)  # it is the length of the stop that is tested
+        for child in children[:2]:
+            child.send_signal(signal.SIGCONT)
+        for child in children:
+            said, _ = child.communicate(timeout=30)
+            assert child.returncode == 0
+            age, gap, told = map(float, said.split())
+            assert age < 1
+            assert gap == told > 100
     finally:
         ended.set()
         publishing.join()
         sink.close()
-    assert child.returncode == 0, child.stderr
-    age, gap, told = map(float, child.stdout.split())
-    assert age < 1
-    assert gap == told > 100
+
+
+def test_publishers_of_several_cameras_do_not_restart_each_other() -> None:
+    with DepthSubscriber(ANYWHERE, camera="", bind=True, hwm=100) as depths:
+        names = ("front", "rear", "left")
+        here, frames = depths._connection.url, []
+        sinks = [ZmqSink(here, ZmqOptions(connect=True, camera=name)) for name in names]
+        until = time.monotonic() + 20
+
+        def exchange_one_each() -> None:
+            assert time.monotonic() < until
+            for sink in sinks:
+                sink.write(make_depth_frame())
+            with suppress(DepthTimeout):
+                while True:
+                    frames.append(depths.receive(0.05))
+
+        while {f.header["camera"] for f in frames} != set(names) or len(frames) < 30:
+            exchange_one_each()
+        sinks[0].close()
+        sinks[0] = ZmqSink(here, ZmqOptions(connect=True, camera="front"))
+        while len({f.header["session"] for f in frames}) < 4:
+            exchange_one_each()
+        for sink in sinks:
+            sink.close()
+    assert [f.header["camera"] for f in frames if f.restarted] == ["front"]
+    assert {f.lost for f in frames} == {0}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"state": "reconnecting", "reason": "connection refused"}, "is reconnecting: connection refused"),
+        ({"state": "reconnecting", "reason": None, "attempt": "x"}, "is reconnecting"),
+        ({"state": "reconnecting", "reason": ["x"]}, "is reconnecting"),
+        ({"state": "failed", "reason": "a\x1b[2J\r\n\u202eb\x00" + "x" * 10**6}, "is failed: a [2J b " + "x" * 152),
+        ({"state": "f" * 10**6}, "is " + "f" * 40),
+        ({"state": 7, "reason": "x"}, "is stalled"),
+        (["reconnecting"], "is stalled"),
+        (None, "is stalled"),
+        (..., "is stalled"),  # a publisher from before this field
+    ],
+)
+def test_a_timeout_tells_how_the_camera_fares_whatever_the_status_holds(source: object, said: str) -> None:
+    status = {"schema": "depth-pro-stream/2", "type": "status", "camera": "camera", "state": "stalled"}
+    if source is not ...:
+        status["source"] = source  # type: ignore[assignment]
+    with zmq.Context() as context, context.socket(zmq.PUB) as stranger:
+        stranger.linger = 0
+        port = stranger.bind_to_random_port("tcp://127.0.0.1")
+        with DepthSubscriber(f"tcp://127.0.0.1:{port}") as depths:
+            until = time.monotonic() + 20
+            while depths.status is None:
+                assert time.monotonic() < until
+                stranger.send_multipart([b"status/camera/", json.dumps(status).encode()])
+                with suppress(DepthTimeout):
+                    depths.receive(0.05)
+            with pytest.raises(DepthTimeout) as timeout:
+                depths.receive(0)
+    assert str(timeout.value).endswith(f": the publisher lives, and its camera {said}")
+
+
+def test_a_state_of_a_megabyte_and_a_session_without_end_are_not_kept() -> None:
+    parts = MessageWriter(MessageOptions(), "a" * 32).parts(scene(), sequence=3, retried_frames=0)
+    header = {**json.loads(bytes(parts[1])), "session": "s" * 10**6}
+    status = {"schema": "depth-pro-stream/2", "type": "status", "state": "\n" + "s" * 10**6, "camera": ["c"] * 10**5}
+    with zmq.Context() as context, context.socket(zmq.PUSH) as stranger:
+        port = stranger.bind_to_random_port("tcp://127.0.0.1")
+        with DepthSubscriber(f"tcp://127.0.0.1:{port}", pattern="pull") as depths:
+            stranger.send_multipart([b"status/camera/", json.dumps(status).encode()])
+            stranger.send_multipart([parts[0], json.dumps(header).encode(), parts[2]])
+            with pytest.raises(ProtocolError, match="whose session is"):
+                depths.receive(10)
+            with pytest.raises(DepthTimeout) as timeout:
+                depths.receive(0)
+            assert len(str(timeout.value)) < 300
+            assert "\n" not in str(timeout.value)
+
+
+def test_who_forgets_conflation_on_either_side_is_told() -> None:
+    ended = threading.Event()
+    for here, there, said in ((False, True, "say conflate=True here"), (True, False, "leave conflate=True out here")):
+        ended.clear()
+        sink = ZmqSink(ANYWHERE, ZmqOptions(conflate=there))
+
+        def publish(sink: ZmqSink = sink) -> None:
+            while not ended.wait(0.05):
+                sink.write(make_depth_frame())
+
+        publishing = threading.Thread(target=publish)
+        publishing.start()
+        try:
+            with DepthSubscriber(sink.endpoint, conflate=here) as depths:
+                if here:
+                    assert depths.receive(20).header["camera"] == "camera"  # it works, but without status
+                else:
+                    with pytest.raises(DepthTimeout, match=f"connected, and nothing comes.*{said}"):
+                        depths.receive(1.5)
+                ended.set()
+                with suppress(DepthTimeout):  # what had arrived before
+                    while True:
+                        depths.receive(2.2)
+                with pytest.raises(DepthTimeout, match=said):
+                    depths.receive(0.1)
+        finally:
+            ended.set()
+            publishing.join()
+            sink.close()
 
 
 def test_the_share_of_other_workers_is_not_lost_and_two_publishers_do_not_restart_each_other() -> None:

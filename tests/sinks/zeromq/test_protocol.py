@@ -102,8 +102,33 @@ def test_the_page_explains_every_field_and_option() -> None:
     assert not [field.name for field in dataclasses.fields(ZmqOptions) if f"`{field.name}`" not in PAGE]
 
 
+SNIPPET = re.findall(r"```python\n(import json.*?)```", PAGE, re.DOTALL)[0]
+
+
+def test_a_slow_reader_of_the_snippet_stays_new() -> None:
+    slow = SNIPPET + "    import time; time.sleep(1)\n"
+    sink = ZmqSink("tcp://127.0.0.1:*")
+    child = subprocess.Popen([sys.executable, "-u", "-c", slow, sink.endpoint], stdout=subprocess.PIPE, text=True)
+    behind: list[int] = []
+    try:
+        until = time.monotonic() + 40
+        assert child.stdout is not None
+        while len(behind) < 5:
+            assert time.monotonic() < until
+            assert child.poll() is None
+            sink.write(make_depth_frame(width=160, height=120))
+            time.sleep(0.02)
+            if select.select([child.stdout], [], [], 0)[0]:
+                behind.append(sink._sequence - 1 - int(child.stdout.readline().split()[0]))
+    finally:
+        child.kill()
+        child.communicate()
+        sink.close()
+    assert max(behind) <= 5  # 50 frames a second; without draining it is 50 more after each frame
+
+
 def test_the_snippet_runs_as_it_is_written() -> None:
-    code = re.findall(r"```python\n(import json.*?)```", PAGE, re.DOTALL)[0]
+    code = SNIPPET
     sink = ZmqSink("tcp://127.0.0.1:*")
     child = subprocess.Popen(
         [sys.executable, "-u", "-c", code, sink.endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

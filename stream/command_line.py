@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import FrameType
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
@@ -83,7 +84,7 @@ class CommandLine:
 
     def run(self) -> NoReturn:
         """Run this process's command line, then end the process."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupt)
         status = self.main(sys.argv[1:])
         try:
             sys.stdout.flush()
@@ -96,6 +97,15 @@ class CommandLine:
             sys.stderr.flush()
             os._exit(status)
         sys.exit(status)
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """Raise ``KeyboardInterrupt``; in the middle of an import, where compiled code aborts on that, end the program."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(INTERRUPTED)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def with_options(text: str) -> str:

@@ -12,7 +12,7 @@ import logging
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,14 +25,20 @@ from model.config import EngineConfig, EstimatorConfig
 from model.focal import CameraConfig, FocalConfig, GivenCamera
 from model.scale import DepthScaler, ScaleConfig
 from sinks import for_camera, open_sink
+from sinks.places import PartSink, for_video, is_file, is_there, make_folder
 from stream.display import Display, log_to, summary
-from stream.errors import ConfigError
+from stream.errors import ConfigError, SinkError, SourceError
+from stream.jobs.batch import Job, Place, run_batch
+from stream.jobs.folder import locked
+from stream.jobs.videos import Video, find_videos, is_batch
 from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.plugins import SOURCES, schemes
-from stream.ports import Estimator, Sink, SourceInfo
+from stream.ports import Estimator, Sink, Source, SourceInfo
 from stream.sources import SourceConfig, open_source
 from stream.sources.address import local_path
-from stream.sources.names import name_sources
+from stream.sources.excerpt import Excerpt, ExcerptConfig
+from stream.sources.names import ALONE, name_sources
+from stream.stats import Status
 
 # torch takes seconds to import, and the laboratory has no business in a run: both are imported where they are needed.
 
@@ -63,6 +69,7 @@ _log = logging.getLogger("run_stream")
 
 if TYPE_CHECKING:
     from model.engine import Engine
+    from model.lab.demo import DemoScore
 
 # A terminal that closes ends a run as Ctrl-C does.
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -80,6 +87,8 @@ def run(
     overwrite: bool = False,
     verbose: bool = False,
     metrics: str | None = None,
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    excerpt: Annotated[ExcerptConfig, Parameter(name="*", group=_SOURCE)] = ExcerptConfig(),
     reading: Annotated[SourceConfig, Parameter(name="*", group=_SOURCE)] = SourceConfig(),
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
     engine: Annotated[EngineConfig, Parameter(name="*", group=_NETWORK)] = EngineConfig(),
@@ -95,11 +104,15 @@ def run(
     ----------
     source
         A video file, an image, a folder or glob of images, webcam:0, /dev/video0, an rtsp:// or http:// address, or
-        demo: a rendered scene. Several cameras: give each a name, front=rtsp://… rear=webcam:0.
+        demo: a rendered scene. Several cameras: give each a name, front=rtsp://… rear=webcam:0. Several files, or a
+        folder of videos: one after another, with --out.
     sink
         Where depth goes; repeat it for several. A video file (depth.mp4?view=side-by-side), lossless millimetres
         (depth.mkv?codec=ffv1), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:. {camera} stands for the camera's
         name. Default: a side-by-side video named after the file, or zmq+tcp://127.0.0.1:5555 for a camera.
+    out
+        Folder for the outputs of several videos, in the tree they were found in. {stem} in --sink stands for a video's
+        name. What is there already is left alone.
     overwrite
         Replace output files that exist.
     verbose
@@ -114,58 +127,188 @@ def run(
     """
     console = Console(stderr=True)
     log_to(console, verbose=verbose)
-    running: list[Pipeline] = []
-    with ExitStack() as serving, ExitStack() as opened:  # closes what is open when something later cannot be opened
+    settings = _Settings(
+        overwrite=overwrite,
+        reading=reading,
+        excerpt=excerpt,
+        model=model,
+        engine=engine,
+        estimator=estimator,
+        focal=FocalConfig(mode=focal),
+        camera=camera,
+        scaling=scaling,
+        pipeline=pipeline,
+    )
+    with ExitStack() as serving:
+        running: list[Pipeline] = []
         if metrics is not None:
             from stream.metrics import serve
 
-            told = serve(metrics, lambda: [status for p in running for status in p.status()])
+            told = serve(metrics, lambda: [status for p in running[-1:] for status in p.status()])
             serving.enter_context(closing(told))
-        named = name_sources(source)
-        demo = None
-        several = len(named) > 1
-        if "demo" in named.values():
-            if several:
-                raise ConfigError("demo has a run of its own; leave out the other sources")
-            from model.lab.demo import DemoScore, DemoSource
+        session = _Session(settings, console, running)
+        if out is None and not is_batch(source):
+            return session.run(name_sources(source), sink).status
+        videos = find_videos(source, without=out)
+        if out is None:
+            raise ConfigError(f"{len(videos)} videos need a folder for their outputs, as in `out=depth`")
+        return _convert_all(videos, sink, session, out=out, again=overwrite)
 
-            demo = DemoSource()
-        if several and scaling.scale_from is not None:
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """What is asked of every run, whatever its sources."""
+
+    overwrite: bool
+    reading: SourceConfig
+    excerpt: ExcerptConfig
+    model: str
+    engine: EngineConfig
+    estimator: EstimatorConfig
+    focal: FocalConfig
+    camera: CameraConfig
+    scaling: ScaleConfig
+    pipeline: PipelineConfig
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a run ended, if no error did end it. ``stopped`` by a signal, before its sources ended."""
+
+    status: int
+    stopped: bool
+
+
+class _Session:
+    """Runs pipelines, one after another, with one network. ``running`` gets each when it starts."""
+
+    def __init__(self, settings: _Settings, console: Console, running: list[Pipeline]) -> None:
+        self._settings, self._console, self._running = settings, console, running
+        self._network: Engine | None = None
+
+    def run(self, named: dict[str, str], sinks: Sequence[str], *, place: Place | None = None) -> _Ending:
+        """From ``named`` sources to ``sinks``, to the end.
+
+        Raises:
+            DepthStreamError: it could not begin, or ended early.
+        """
+        with ExitStack() as opened:  # closes what is open when something later cannot be opened
+            demo = _demo(named)
+            streams = self._streams(named, sinks, demo, opened)
+            pipeline = Pipeline(*streams, config=self._settings.pipeline)
+            opened.pop_all()  # from here on the pipeline closes them
+        self._running.append(pipeline)
+        stopped = _watch(pipeline, [stream.source.info for stream in streams], self._console, place)
+        statuses = pipeline.status()
+        for stream, status in zip(streams, statuses, strict=True):
+            _publish(stream, status, stopped=stopped)
+        with suppress(OSError):  # nobody reads it, as in `… | true`: that does not undo the run
+            print(summary(statuses), flush=True)
+        pipeline.result()
+        if demo is not None:
+            print(demo.summary(), flush=True)
+        failed = any(sink.error is not None for status in statuses for sink in status.sinks)
+        return _Ending(SINK_FAILED if failed else DONE, stopped)
+
+    def _streams(
+        self, named: dict[str, str], sinks: Sequence[str], demo: DemoScore | None, opened: ExitStack
+    ) -> list[Stream]:
+        """Everything opened, in the order in which mistakes are told soonest: sources, sinks, network."""
+        s, several = self._settings, len(named) > 1
+        if several and s.scaling.scale_from is not None:
             raise ConfigError(
                 "`scale_from` is a point in one camera's picture; measure each camera in a run of its own"
             )
-        scales = [replace(scaling, scale_file=_path_for(scaling.scale_file, name)) for name in named]
-        givens = [GivenCamera(replace(camera, camera_info=_path_for(camera.camera_info, name))) for name in named]
-        sources = {
-            name: opened.enter_context(closing(demo or open_source(uri, config=reading))) for name, uri in named.items()
-        }
-        overwrite |= demo is not None and not sink  # the demo's video is its own
-        sinks: dict[str, list[Sink]] = {}
-        for name, uri in named.items():
-            uris = sink or [_default_sink(uri, sources[name].info, name=name if several else None)]
-            sinks[name] = [
-                opened.enter_context(closing(open_sink(uri, overwrite=overwrite)))
-                for uri in (for_camera(uri, name, several=several) for uri in uris)
-            ]
-        kept = [str(config.scale_file) for config in scales if config.scale_file is not None]
-        _refuse_clashes(named.values(), [*(s.name for made in sinks.values() for s in made), *kept])
-        scalers = [
-            DepthScaler(config, camera=sources[name].info.name) for name, config in zip(named, scales, strict=True)
+        scales = [replace(s.scaling, scale_file=_path_for(s.scaling.scale_file, name)) for name in named]
+        givens = [GivenCamera(replace(s.camera, camera_info=_path_for(s.camera.camera_info, name))) for name in named]
+        sources: list[Source] = []
+        for uri in named.values():
+            source = opened.enter_context(closing(demo.source if demo else open_source(uri, config=s.reading)))
+            sources.append(source if s.excerpt.is_all else Excerpt(source, s.excerpt))
+        outputs = [
+            self._sinks(name, uri, sinks, source.info, several=several, opened=opened)
+            for (name, uri), source in zip(named.items(), sources, strict=True)
         ]
-        score = None if demo is None else DemoScore(demo)
-        network = _network(model, engine, infos=[s.info for s in sources.values()], may_download=demo is None)
+        kept = [str(config.scale_file) for config in scales if config.scale_file is not None]
+        _refuse_clashes(named.values(), [*(sink.name for made in outputs for sink in made), *kept])
+        scalers = [DepthScaler(config, camera=source.info.name) for config, source in zip(scales, sources, strict=True)]
+        if self._network is None:
+            infos = [source.info for source in sources]
+            self._network = _network(s.model, s.engine, infos=infos, may_download=demo is None)
         streams = []
-        for name, given, scaler in zip(named, givens, scalers, strict=True):
-            depth = _estimator(network, given, FocalConfig(mode=focal), estimator, scaler)
-            made = sinks[name] if score is None else [*sinks[name], score]
-            streams.append(Stream(source=sources[name], estimator=depth, sinks=made, name=name))
-        stages = Pipeline(*streams, config=pipeline)
-        opened.pop_all()  # from here on the pipeline closes them
-        running.append(stages)
-        status = _watch(stages, [s.info for s in sources.values()], console)
-    if score is not None:
-        print(score.summary(), flush=True)
-    return status
+        for name, source, given, scaler, made in zip(named, sources, givens, scalers, outputs, strict=True):
+            estimator = _estimator(self._network, given, s.focal, s.estimator, scaler)
+            score = [demo] if demo is not None else []
+            streams.append(Stream(source=source, estimator=estimator, sinks=[*made, *score], name=name))
+        return streams
+
+    def _sinks(
+        self, name: str, uri: str, sinks: Sequence[str], info: SourceInfo, *, several: bool, opened: ExitStack
+    ) -> list[Sink]:
+        overwrite = self._settings.overwrite or (uri == "demo" and not sinks)  # the demo's video is its own
+        made = []
+        for given in sinks or [_default_sink(uri, info, name=name if several else None)]:
+            output = for_camera(given, name, several=several)
+            part = not info.live and is_file(output)
+            sink = PartSink(output, overwrite=overwrite) if part else open_sink(output, overwrite=overwrite)
+            made.append(opened.enter_context(closing(sink)))
+        return made
+
+
+def _demo(named: dict[str, str]) -> DemoScore | None:
+    """What counts how right the demo is, with its source, if that is what runs."""
+    if "demo" not in named.values():
+        return None
+    if len(named) > 1:
+        raise ConfigError("demo has a run of its own; leave out the other sources")
+    from model.lab.demo import DemoScore, DemoSource
+
+    return DemoScore(DemoSource())
+
+
+def _publish(stream: Stream, status: Status, *, stopped: bool) -> None:
+    """Give the files of a video that went to its end their names. One that breaks off has come to its end, too.
+
+    Raises:
+        SinkError: a file cannot be renamed.
+    """
+    parts = [(sink, told.error) for sink, told in zip(stream.sinks, status.sinks, strict=True)]
+    for sink, error in parts:
+        if not isinstance(sink, PartSink):
+            continue
+        if not stopped and error is None and isinstance(status.error, SourceError | None):
+            sink.publish()
+        elif sink.part.exists():
+            _log.info("%s is not whole; what was done is in %s", sink.name, sink.part)
+
+
+def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Session, *, out: Path, again: bool) -> int:
+    """Convert one video after another into ``out``. Returns the exit status."""
+    handlers = {number: signal.getsignal(number) for number in _ENDINGS}
+
+    def convert(job: Job, missing: Sequence[str], place: Place) -> bool:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for uri in missing:
+            make_folder(uri)
+        ending = session.run({ALONE: job.source}, missing, place=place)
+        if ending.status != DONE:
+            raise SinkError("an output failed; see above")
+        return not ending.stopped
+
+    wanted = sinks or ["{stem}_depth.mp4?view=side-by-side"]
+    jobs = [
+        Job(
+            name=video.name,
+            source=video.source,
+            sinks=[for_video(uri, out=out, folder=video.folder, stem=video.stem) for uri in wanted],
+        )
+        for video in videos
+    ]
+    with locked(out):
+        outcome = run_batch(jobs, convert, is_there=lambda uri: not again and is_there(uri))
+    print(outcome, flush=True)
+    return SINK_FAILED if outcome.failed else DONE
 
 
 @command_line.app.command(name="--list-cameras", group=_SOURCE)
@@ -243,8 +386,8 @@ def _refuse_clashes(sources: Iterable[str], outputs: list[str]) -> None:
             raise ConfigError(f"{files[i]} is the input; give the output another name")
 
 
-def _watch(pipeline: Pipeline, infos: Sequence[SourceInfo], console: Console) -> int:
-    """Run to the end with signals handled and the status shown."""
+def _watch(pipeline: Pipeline, infos: Sequence[SourceInfo], console: Console, place: Place | None) -> bool:
+    """Run to the end with signals handled and the status shown. Returns whether a signal ended it."""
     signals = 0
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -258,16 +401,12 @@ def _watch(pipeline: Pipeline, infos: Sequence[SourceInfo], console: Console) ->
     for number in _ENDINGS:
         signal.signal(number, on_signal)
     pipeline.start()
-    with Display(infos, console) as display:
+    with Display(infos, console, place=place) as display:
         while not pipeline.wait(0.1):
             display.show(pipeline.status())
     for number in _ENDINGS:
         signal.signal(number, signal.SIG_IGN)  # everything is written; what is left is to say so
-    statuses = pipeline.status()
-    with suppress(OSError):  # nobody reads it, as in `… | true`: that does not undo the run
-        print(summary(statuses), flush=True)
-    pipeline.result()
-    return SINK_FAILED if any(s.error is not None for status in statuses for s in status.sinks) else DONE
+    return signals > 0
 
 
 main = command_line.main

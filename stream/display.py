@@ -8,13 +8,24 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from stream.frame import FocalEstimate
+from stream.jobs.batch import Place
 from stream.ports import SourceInfo
 from stream.stats import SinkStatus, Status
 
@@ -43,10 +54,12 @@ class Display:
     Args:
         infos: of the sources, in the order of their statuses.
         console: where to show it.
+        place: of a video in its batch, if it has one.
     """
 
-    def __init__(self, infos: Sequence[SourceInfo], console: Console) -> None:
+    def __init__(self, infos: Sequence[SourceInfo], console: Console, *, place: Place | None = None) -> None:
         self._infos = infos
+        self._place = place
         self._console = console
         self._plain_due = time.monotonic() + _PLAIN_EVERY_S
         if any(info.live for info in infos):
@@ -56,11 +69,13 @@ class Display:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.description} ·"),
-                TimeRemainingColumn(),
+                _TimeLeft(),
                 TextColumn("left"),
             ]
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._tasks = [self._progress.add_task("starting", total=info.frame_count) for info in infos]
+        if place is not None:
+            self._batch = self._progress.add_task("videos", total=place.total, completed=place.number - 1, left=None)
 
     def __enter__(self) -> Display:
         self._progress.start()
@@ -82,7 +97,23 @@ class Display:
             self._progress.update(task, completed=status.processed, description=name + line)
             if plain:
                 of = f" of {info.frame_count}" if info.frame_count else ""
-                _log.info("%sframe %d%s: %s", name, status.processed, of, line)
+                batch = "" if self._place is None else f"video {self._place.number} of {self._place.total}, "
+                _log.info("%s%sframe %d%s: %s", batch, name, status.processed, of, line)
+        if self._place is not None:
+            count = self._infos[0].frame_count
+            done = min(statuses[0].processed / count, 1.0) if count else 0.0
+            left = self._place.time_left_s(done, time.monotonic())
+            self._progress.update(self._batch, left=left, description=f"videos · {self._place.name}")
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """The time left as rich estimates it, or as the task's field ``left`` says, in seconds."""
+
+    def render(self, task: Task) -> Text:
+        if "left" not in task.fields:
+            return super().render(task)
+        left = task.fields["left"]
+        return Text("-:--:--" if left is None else str(timedelta(seconds=round(left))), style="progress.remaining")
 
 
 def file_line(status: Status) -> str:

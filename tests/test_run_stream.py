@@ -86,6 +86,42 @@ def test_a_file_becomes_every_output_asked_for(run, clip: Path, tmp_path: Path) 
     assert 200 < np.median(values) < 60_000
 
 
+def test_a_tree_of_videos_becomes_a_tree_of_depth(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "in/day").mkdir(parents=True)
+    write_video(tmp_path / "in/a.mp4", 3)
+    write_video(tmp_path / "in/day/b.mp4", 4)
+    (tmp_path / "in/day/broken.mp4").write_bytes(b"no video")
+    outputs = ["--sink", "{stem}_mm.mkv?codec=ffv1", "--sink", "{stem}.mp4"]
+    status, out, err = run("in", "--out", "depth", *outputs)
+    assert status == command_line.SINK_FAILED
+    assert "3 videos: 2 converted, 1 failed\nFAILED in/day/broken.mp4: " in out
+    assert "in/day/broken.mp4" in err
+    made = {"a.mp4": 3, "a_mm.mkv": 3, "day/b.mp4": 4, "day/b_mm.mkv": 4}
+    assert {str(p.relative_to(tmp_path / "depth")): len(decode(p)) for p in (tmp_path / "depth").rglob("*.m*")} == made
+    (tmp_path / "depth/a.mp4").unlink()
+    (tmp_path / "in/day/broken.mp4").unlink()
+    before = (tmp_path / "depth/day/b.mp4").stat().st_mtime_ns
+    status, out, _ = run("in", "--out", "depth", *outputs)
+    assert status == 0
+    assert "2 videos: 1 converted, 1 there already" in out
+    assert (tmp_path / "depth/day/b.mp4").stat().st_mtime_ns == before
+    assert len(decode(tmp_path / "depth/a.mp4")) == 3
+
+
+def test_several_videos_need_a_folder_for_their_outputs(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = run(clip, clip.with_name("other.mp4"))
+    assert status == command_line.USAGE
+    assert "2 videos need a folder for their outputs, as in --out depth" in complaint(err)
+
+
+def test_a_part_of_a_file(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    clip = write_video(tmp_path / "clip.mp4", 50)
+    status, out, _ = run(clip, "--start", "0.4", "--end", "30f", "--every", "5f", "--sink", "part.mkv?codec=ffv1")
+    assert status == 0
+    assert "4 frames in, 4 with depth" in out
+    assert [round(f.time, 3) for f in decode(tmp_path / "part.mkv")] == [0.4, 0.6, 0.8, 1.0]
+
+
 def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     assert run(clip)[0] == 0
     assert len(decode(tmp_path / "clip_depth.mp4")) == 5
@@ -118,7 +154,7 @@ def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, u
         ([], 2, "source"),
         (["demo", "--precision", "fp99"], 2, "fp99"),
         (["demo", "--precison", "fp32"], 2, "--precision"),
-        (["demo", "extra"], 2, "extra"),
+        (["demo", "extra"], 2, "demo, extra: not all are files"),
         (["demo", "rtsp://joe:secret@camera/x"], 2, "***@camera/x"),
         (["rtsp://joe:a@secret/hush#1@camera/x"], 1, "--auth-file"),
         (["a=demo", "b=missing.mp4"], 2, "demo has a run of its own"),
@@ -186,8 +222,9 @@ def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, 
     assert status == command_line.SINK_FAILED
     assert "FAILED" in out
     assert "3 frames → null:" in out
-    assert "mm.mkv" in err
-    assert len(decode(tmp_path / "mm.mkv")) == 2
+    assert "mm.mkv is not whole; what was done is in " in err
+    assert len(decode(tmp_path / "mm.part.mkv")) == 2
+    assert not (tmp_path / "mm.mkv").exists()
 
 
 def test_a_truncated_file_gives_what_it_has_and_says_so(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -208,13 +245,14 @@ def test_a_signal_finishes_the_file(number: signal.Signals, tmp_path: Path) -> N
     with Process(clip, "--sink", "view.mp4", cwd=tmp_path) as started:
         started.wait_for(" on cpu")
         deadline = time.monotonic() + 60
-        while not (tmp_path / "view.mp4").exists():
+        while not (tmp_path / "view.part.mp4").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         started.process.send_signal(number)
         status, out = started.end()
     assert status == 0, started.err
-    written = len(decode(tmp_path / "view.mp4"))
+    assert not (tmp_path / "view.mp4").exists()
+    written = len(decode(tmp_path / "view.part.mp4"))
     counted = re.search(r"(\d+) frames in, (\d+) with depth, (\d+) dropped", out)
     assert counted is not None
     produced, processed, dropped = map(int, counted.groups())
@@ -290,4 +328,4 @@ def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped
     status, out, _ = run("--help")
     assert status == 0
     assert "python run_stream.py demo" in out
-    assert len(out.splitlines()) < 150
+    assert len(out.splitlines()) < 165

@@ -1,0 +1,126 @@
+"""Where the outputs of a video go, and the name a file has until it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+from urllib.parse import quote
+
+from sinks import open_sink
+from sinks.files.target import check_target
+from sinks.uri import parse_uri
+from stream.errors import ConfigError, SinkError
+from stream.frame import DepthFrame
+
+_FILES = ("", "file", "mcap")
+"""Schemes of sinks that write one file."""
+
+
+class PartSink:
+    """A sink of a file that has another name until it is whole: ``walk.part.mp4`` for ``walk.mp4``.
+
+    Args:
+        uri: of the file.
+        overwrite: whether a file of that name may be replaced. A part may always be.
+
+    Raises:
+        ConfigError, SinkError: as :func:`sinks.open_sink`.
+    """
+
+    def __init__(self, uri: str, *, overwrite: bool) -> None:
+        self._path, self._overwrite = _path_of(uri), overwrite
+        check_target(self._path.absolute(), overwrite=overwrite)
+        self.part = self._path.with_name(f"{self._path.stem}.part{self._path.suffix}")
+        self._sink = open_sink(_with_path(uri, self.part), overwrite=True)
+
+    @property
+    def name(self) -> str:
+        """That of the whole file."""
+        return str(self._path)
+
+    @property
+    def needs_image(self) -> bool:
+        """See :class:`stream.ports.Sink`."""
+        return self._sink.needs_image
+
+    def write(self, frame: DepthFrame) -> None:
+        """See :meth:`stream.ports.Sink.write`."""
+        self._sink.write(frame)
+
+    def close(self) -> None:
+        """Finish the part, which keeps its name; see :meth:`stream.ports.Sink.close`."""
+        self._sink.close()
+
+    def publish(self) -> None:
+        """After ``close``: the part is whole and gets the file's name. Without a frame there is none.
+
+        Raises:
+            SinkError: something else has got that name meanwhile, or the system refuses.
+        """
+        if not self.part.exists():
+            return
+        if not self._overwrite and self._path.exists():
+            raise SinkError(f"{self._path} has come to exist meanwhile; what was written is in {self.part}")
+        try:
+            self.part.replace(self._path)
+        except OSError as exc:
+            raise SinkError(f"cannot rename {self.part} to {self._path}: {exc.strerror}") from exc
+
+
+def is_file(uri: str) -> bool:
+    """Whether the sink ``uri`` writes one file.
+
+    Raises:
+        ConfigError: as :func:`sinks.uri.parse_uri`.
+    """
+    parsed = parse_uri(uri)
+    return parsed.scheme in _FILES and bool(parsed.target)
+
+
+def is_there(uri: str) -> bool:
+    """Whether the file that the sink ``uri`` writes is there, whole; never of a sink that writes none."""
+    return is_file(uri) and _path_of(uri).exists()
+
+
+def make_folder(uri: str) -> None:
+    """Make the folder of the file that the sink ``uri`` writes, if it writes one.
+
+    Raises:
+        SinkError: it cannot be made.
+    """
+    if not is_file(uri):
+        return
+    folder = _path_of(uri).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise SinkError(f"cannot make the folder {folder}: {exc.strerror}") from exc
+
+
+def for_video(uri: str, *, out: Path, folder: PurePath, stem: str) -> str:
+    """``uri`` for one video of a batch: ``{stem}`` becomes its name, and files go to its folder below ``out``.
+
+    Raises:
+        ConfigError: all videos would be written into one file, or the file is to be somewhere else than in ``out``.
+    """
+    parsed = parse_uri(uri)
+    if parsed.scheme not in _FILES:
+        return uri.replace("{stem}", quote(stem))
+    if "{stem}" not in parsed.target:
+        raise ConfigError(f"{parsed.text} would be written by every video; put {{stem}} into its name")
+    path = PurePath(str(_path_of(uri)).replace("{stem}", stem))
+    if path.is_absolute() or ".." in path.parts:
+        raise ConfigError(f"{parsed.text} is not in the folder of `out`; give a name without a folder")
+    return _with_path(uri, out / folder / path)
+
+
+def _path_of(uri: str) -> Path:
+    parsed = parse_uri(uri)
+    return Path((parsed.with_local_path() if parsed.scheme == "file" else parsed).target)
+
+
+def _with_path(uri: str, path: Path) -> str:
+    """``uri`` of a file, with another path and all its options."""
+    _, question, query = uri.partition("?")
+    if parse_uri(uri).scheme == "mcap":
+        return f"mcap:{quote(str(path))}{question}{query}"
+    return f"{quote(str(path if path.is_absolute() else Path.cwd() / path))}{question}{query}"

@@ -12,7 +12,7 @@ import logging
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,10 +30,11 @@ from stream.display import Display, log_to, summary
 from stream.errors import ConfigError, SinkError, SourceError
 from stream.jobs.batch import Job, Place, run_batch
 from stream.jobs.folder import locked
+from stream.jobs.resume import fingerprint, go_past
 from stream.jobs.videos import Video, find_videos, is_batch
 from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.plugins import SOURCES, schemes
-from stream.ports import Estimator, Sink, Source, SourceInfo
+from stream.ports import Sink, Source, SourceInfo
 from stream.sources import SourceConfig, open_source
 from stream.sources.address import local_path
 from stream.sources.excerpt import Excerpt, ExcerptConfig
@@ -69,6 +70,7 @@ _log = logging.getLogger("run_stream")
 
 if TYPE_CHECKING:
     from model.engine import Engine
+    from model.estimator import DepthProEstimator
     from model.lab.demo import DemoScore
 
 # A terminal that closes ends a run as Ctrl-C does.
@@ -236,11 +238,33 @@ class _Session:
             infos = [source.info for source in sources]
             self._network = _network(s.model, s.engine, infos=infos, may_download=demo is None)
         streams = []
-        for name, source, given, scaler, made in zip(named, sources, givens, scalers, outputs, strict=True):
+        for (name, uri), source, given, scaler, made in zip(
+            named.items(), sources, givens, scalers, outputs, strict=True
+        ):
             estimator = _estimator(self._network, given, s.focal, s.estimator, scaler)
+            if demo is None and s.scaling.scale_from is None:  # neither depends on finished frames alone
+                source = self._resume(uri, source, estimator, made)
             score = [demo] if demo is not None else []
             streams.append(Stream(source=source, estimator=estimator, sinks=[*made, *score], name=name))
         return streams
+
+    def _resume(self, uri: str, source: Source, estimator: DepthProEstimator, outputs: Sequence[Sink]) -> Source:
+        """``source`` behind the frames that an earlier run has made, which every file of ``outputs`` keeps."""
+        parts = [output for output in outputs if isinstance(output, PartSink)]
+        if not parts:
+            return source
+        assert self._network is not None
+        s, label = self._settings, {"model": self._network.label, "precision": self._network.precision}
+        asked = [s.excerpt, s.engine, s.estimator, s.focal, s.camera, s.scaling]
+        options = {name: str(value) for config in asked for name, value in asdict(config).items()}
+        identity = {**fingerprint(uri), **label, **options, "image_rate": s.reading.image_rate}
+        done = min((part.earlier(identity) for part in parts), key=len)
+        if not done:
+            return source
+        rest, captures = go_past(source, estimator, done)
+        for part in parts:
+            part.resume(done, captures)
+        return rest
 
     def _sinks(
         self, name: str, uri: str, sinks: Sequence[str], info: SourceInfo, *, several: bool, opened: ExitStack
@@ -279,7 +303,7 @@ def _publish(stream: Stream, status: Status, *, stopped: bool) -> None:
         if not stopped and error is None and isinstance(status.error, SourceError | None):
             sink.publish()
         elif sink.part.exists():
-            _log.info("%s is not whole; what was done is in %s", sink.name, sink.part)
+            _log.info("%s is not whole; what was done is in %s, and the same command goes on", sink.name, sink.part)
 
 
 def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Session, *, out: Path, again: bool) -> int:
@@ -342,7 +366,7 @@ def _network(model: str, config: EngineConfig, *, infos: Sequence[SourceInfo], m
 
 def _estimator(
     network: Engine, camera: GivenCamera, focal: FocalConfig, config: EstimatorConfig, scaler: DepthScaler
-) -> Estimator:
+) -> DepthProEstimator:
     """What makes depth of one source's frames."""
     from model.estimator import DepthProEstimator
 

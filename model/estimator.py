@@ -226,6 +226,22 @@ class DepthProEstimator:
             dropped=queued.dropped,
         )
 
+    def replay(self, frame: Frame, *, raw_px: float | None) -> None:
+        """Take note of a frame whose depth an earlier run has made, before any other is submitted.
+
+        Cuts, focal lengths and their filter go on from there as if it had been computed here.
+
+        Args:
+            frame: as it would be submitted.
+            raw_px: the focal length the network saw in it, :attr:`stream.frame.FocalEstimate.raw_px`.
+        """
+        scene_cut = self._cuts.update(frame)
+        given = self._camera.intrinsics(frame.width, frame.height)
+        if given is None and frame.focal_px is None:
+            self._fov_is_due(scene_cut)
+        focal = self._track(frame, raw_px=raw_px, scene_cut=scene_cut, given=given)
+        self._steady = focal.log_std < _STEADY_STD
+
     def close(self) -> None:
         """Abandon the frames still in flight.
 
@@ -292,17 +308,24 @@ class DepthProEstimator:
         queued, frame = job.queued, job.queued.frame
         fov_deg = float(queued.lane.fov_and_finite[0])
         usable = queued.with_fov and _is_finite(job) and FOV_DEG[0] < fov_deg < FOV_DEG[1]
-        focal = self._focal.update(
-            time_s=_time_s(frame.capture),
-            raw_px=focal_from_fov(fov_deg, frame.width) if usable else None,
-            width=frame.width,
-            scene_cut=queued.scene_cut,
-            given_px=None if queued.given is None else queued.given.fx,
-            metadata_px=frame.focal_px,
-        )
+        raw_px = focal_from_fov(fov_deg, frame.width) if usable else None
+        focal = self._track(frame, raw_px=raw_px, scene_cut=queued.scene_cut, given=queued.given)
         cut_ahead = any(a.scene_cut for a in self._queued) or any(a.queued.scene_cut for a in self._computed)
         self._steady = focal.log_std < _STEADY_STD and not cut_ahead
         return focal, queued.given or CameraIntrinsics.from_focal(focal.smoothed_px, frame.width, frame.height)
+
+    def _track(
+        self, frame: Frame, *, raw_px: float | None, scene_cut: bool, given: CameraIntrinsics | None
+    ) -> FocalEstimate:
+        """One step of the focal filter."""
+        return self._focal.update(
+            time_s=_time_s(frame.capture),
+            raw_px=raw_px,
+            width=frame.width,
+            scene_cut=scene_cut,
+            given_px=None if given is None else given.fx,
+            metadata_px=frame.focal_px,
+        )
 
     def _look_at_known_distance(self, queued: _Queued, depth_HW: Tensor, focal: FocalEstimate) -> None:
         """Let the scaler see a frame, for those that come after it."""

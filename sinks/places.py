@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+from typing import Any
 from urllib.parse import quote
 
 from sinks import open_sink
+from sinks.files.journal import Journal, Record
 from sinks.files.target import check_target
 from sinks.uri import parse_uri
 from stream.errors import ConfigError, SinkError
-from stream.frame import DepthFrame
+from stream.frame import Capture, DepthFrame
 
 _FILES = ("", "file", "mcap")
 """Schemes of sinks that write one file."""
@@ -18,9 +21,11 @@ _FILES = ("", "file", "mcap")
 class PartSink:
     """A sink of a file that has another name until it is whole: ``walk.part.mp4`` for ``walk.mp4``.
 
+    A run that was killed can be gone on with: see :meth:`earlier` and :meth:`resume`.
+
     Args:
         uri: of the file.
-        overwrite: whether a file of that name may be replaced. A part may always be.
+        overwrite: whether a file of that name, or what there is of it, may be replaced.
 
     Raises:
         ConfigError, SinkError: as :func:`sinks.open_sink`.
@@ -30,7 +35,11 @@ class PartSink:
         self._path, self._overwrite = _path_of(uri), overwrite
         check_target(self._path.absolute(), overwrite=overwrite)
         self.part = self._path.with_name(f"{self._path.stem}.part{self._path.suffix}")
-        self._sink = open_sink(_with_path(uri, self.part), overwrite=True)
+        self._sink: Any = open_sink(_with_path(uri, self.part), overwrite=True)
+        self._journal = Journal(self.part.with_name(f"{self.part.name}.journal"), of=self._path)
+        self._options = parse_uri(uri).options
+        self._begun = False
+        self._kept: Sequence[Record] = ()
 
     @property
     def name(self) -> str:
@@ -40,14 +49,47 @@ class PartSink:
     @property
     def needs_image(self) -> bool:
         """See :class:`stream.ports.Sink`."""
-        return self._sink.needs_image
+        return bool(self._sink.needs_image)
+
+    def earlier(self, identity: Mapping[str, object]) -> Sequence[Record]:
+        """The frames of an earlier run that can be kept, in order. The last one is not: without it, none would come.
+
+        Args:
+            identity: what makes the result what it is, by name.
+
+        Raises:
+            SinkError: an earlier run was another one.
+        """
+        if self._overwrite:
+            self._journal.remove()
+        records = self._journal.read({**identity, "output": dict(sorted(self._options.items()))})
+        if not records or not hasattr(self._sink, "resume"):
+            return ()
+        return records[: max(min(len(records), self._sink.whole_frames()) - 1, 0)]
+
+    def resume(self, records: Sequence[Record], captures: Sequence[Capture]) -> None:
+        """Before the first frame: keep these frames of the earlier run.
+
+        Raises:
+            SinkError: the system refuses.
+        """
+        self._sink.resume(captures)
+        self._kept = records
 
     def write(self, frame: DepthFrame) -> None:
         """See :meth:`stream.ports.Sink.write`."""
         self._sink.write(frame)
+        try:
+            if not self._begun:
+                self._begun = True
+                self._journal.begin(self._kept)
+            self._journal.add(frame)
+        except OSError as exc:
+            raise SinkError(f"cannot write beside {self.part}: {exc.strerror}") from exc
 
     def close(self) -> None:
         """Finish the part, which keeps its name; see :meth:`stream.ports.Sink.close`."""
+        self._journal.close()
         self._sink.close()
 
     def publish(self) -> None:
@@ -62,6 +104,7 @@ class PartSink:
             raise SinkError(f"{self._path} has come to exist meanwhile; what was written is in {self.part}")
         try:
             self.part.replace(self._path)
+            self._journal.remove()
         except OSError as exc:
             raise SinkError(f"cannot rename {self.part} to {self._path}: {exc.strerror}") from exc
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -20,10 +21,11 @@ from sinks.frame_json import describe, to_json
 from sinks.millimetres import Millimetres
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
 from sinks.video.containers import ENCODERS, CodecName, Container, choose_container
+from sinks.video.earlier import packets, whole_frames
 from sinks.video.preview import Preview, View
 from sinks.video.timeline import Timeline, choose_tick
-from stream.errors import ConfigError
-from stream.frame import DepthFrame
+from stream.errors import ConfigError, SinkError
+from stream.frame import Capture, DepthFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +85,34 @@ class VideoSink(FileSink):
         whole = Path(path).absolute()  # absolute: FFmpeg would take the first part of "a:b.mp4" for a protocol
         self._options = options or VideoOptions()
         self._container, self._codec = choose_container(whole, self._options.codec)
+        self._aside = whole.with_name(f"{whole.name}.earlier")
+        self._earlier: _Earlier | None = None
         super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
 
     @property
     def needs_image(self) -> bool:
         return self._options.view == "side-by-side"
+
+    def whole_frames(self) -> int:
+        """How many frames of an earlier run are whole in the file."""
+        count = whole_frames(self._path)
+        if self._aside.exists():  # it was killed while it took over what one before it had done
+            if whole_frames(self._aside) <= count:
+                self._aside.unlink()
+            else:
+                self._aside.replace(self._path)
+                return whole_frames(self._path)
+        return count
+
+    def resume(self, captures: Sequence[Capture]) -> None:
+        """Before the first frame: keep what an earlier run has written of so many frames, and go on behind them.
+
+        Raises:
+            SinkError: the file cannot be moved aside.
+        """
+        with self._as_sink_error():
+            self._path.replace(self._aside)
+        self._earlier = _Earlier(self._aside, captures)
 
     def _create(self, first: DepthFrame) -> _VideoFile:
         picture: Millimetres | Preview
@@ -96,15 +121,27 @@ class VideoSink(FileSink):
         else:
             o = self._options
             picture = Preview(first, colormap=o.make_colormap(), view=o.view, legend=o.legend)
-        tick = self._container.tick or choose_tick(first)
+        tick = self._container.tick or choose_tick(first.capture)
         if not self._overwrite:
             self._path.open("xb").close()  # fails where another sink has taken the name meanwhile
         try:
-            return _VideoFile(self._path, self._container, self._codec, picture, crf=self._options.crf, tick=tick)
+            file = _VideoFile(self._path, self._container, self._codec, picture, crf=self._options.crf, tick=tick)
+            if self._earlier is not None:
+                file.take_over(self._earlier)
+                self._earlier.path.unlink()
+            return file
         except BaseException:
             if not self._overwrite and self._path.stat().st_size == 0:
                 self._path.unlink()
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """What an earlier run has written: the file, and when the frames were taken that are to be kept of it."""
+
+    path: Path
+    captures: Sequence[Capture]
 
 
 class _VideoFile:
@@ -135,7 +172,7 @@ class _VideoFile:
 
     def write(self, frame: DepthFrame) -> None:
         picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)
-        picture.pts, picture.time_base = self._timeline.place(frame), self._timeline.tick
+        picture.pts, picture.time_base = self._timeline.place(frame.capture), self._timeline.tick
         if self._cues is not None:
             cue = av.Packet(to_json(describe(frame)))
             cue.stream, cue.time_base = self._cues, self._timeline.tick
@@ -143,6 +180,23 @@ class _VideoFile:
             cue.duration = 1
             self._output.mux(cue)
         self._mux(self._video.encode(picture))
+
+    def take_over(self, earlier: _Earlier) -> None:
+        """Begin with frames of another file, as they are.
+
+        Raises:
+            SinkError: they are not those that they should be.
+        """
+        places = iter([self._timeline.place(capture) for capture in earlier.captures])
+        for is_video, packet in packets(earlier.path, len(earlier.captures)):
+            if is_video:
+                expected = next(places) * self._timeline.tick
+                if packet.pts is None or packet.pts * packet.time_base != expected:
+                    raise SinkError(f"what an earlier run has left in {earlier.path} is something else; remove it")
+                packet.stream = self._video
+            elif self._cues is not None:
+                packet.stream = self._cues
+            self._output.mux(packet)
 
     def finish(self) -> None:
         try:

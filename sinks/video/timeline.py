@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from stream.frame import Clock, DepthFrame
+from stream.frame import Capture, Clock
 
 # A file that starts this late (a recording of a broadcast starts hours in) is moved to zero: many players show the
 # gap before the first picture as black.
@@ -13,10 +13,10 @@ _LATEST_START_S = 60
 _RESET_S = Fraction(1)
 
 
-def choose_tick(frame: DepthFrame) -> Fraction:
+def choose_tick(capture: Capture) -> Fraction:
     """The unit of time, in seconds, for containers that leave it to us: the source's own where that is a sane one."""
-    base = frame.capture.time_base
-    if frame.capture.clock == "media" and frame.capture.pts is not None and 1_000 <= base.denominator <= 1_000_000:
+    base = capture.time_base
+    if capture.clock == "media" and capture.pts is not None and 1_000 <= base.denominator <= 1_000_000:
         return Fraction(1, base.denominator)
     return Fraction(1, 90_000)
 
@@ -39,16 +39,16 @@ class Timeline:
         self._clock: Clock | None = None
         self.step = max(1, round(Fraction(1, 30) / tick))
 
-    def place(self, frame: DepthFrame) -> int:
-        """Time of ``frame`` in ticks, greater than that of every frame before."""
-        time = _seconds(frame)
+    def place(self, capture: Capture) -> int:
+        """Time of a frame in ticks, greater than that of every frame before."""
+        time = _seconds(capture)
         if self._origin is None:
-            keep = frame.capture.clock == "media" and 0 <= time <= _LATEST_START_S
+            keep = capture.clock == "media" and 0 <= time <= _LATEST_START_S
             self._origin = Fraction(0) if keep else time
             self._newest = time
         ticks = round((time - self._origin) / self.tick)
-        other_clock = self._clock not in (None, frame.capture.clock)
-        self._clock = frame.capture.clock
+        other_clock = self._clock not in (None, capture.clock)
+        self._clock = capture.clock
         if other_clock or self._newest - time > min(
             (self.step - 1) * self.tick, _RESET_S
         ):  # less one: a step is rounded
@@ -63,7 +63,7 @@ class Timeline:
         return ticks
 
 
-def _seconds(frame: DepthFrame) -> Fraction:
-    if frame.capture.clock == "media" and frame.capture.pts is not None:
-        return frame.capture.pts * frame.capture.time_base
-    return Fraction(frame.capture.time_ns, 1_000_000_000)
+def _seconds(capture: Capture) -> Fraction:
+    if capture.clock == "media" and capture.pts is not None:
+        return capture.pts * capture.time_base
+    return Fraction(capture.time_ns, 1_000_000_000)

@@ -135,39 +135,39 @@ def test_another_size_is_fitted_into_the_first() -> None:
 def test_timeline_keeps_variable_rates_and_separates_equal_times() -> None:
     timeline = Timeline(Fraction(1, 90_000))
     pts = [900, 3900, 3900, 3899, 12_000]
-    assert [timeline.place(at(i, p)) for i, p in enumerate(pts)] == [900, 3900, 3901, 3902, 12_000]
+    assert [timeline.place(at(i, p).capture) for i, p in enumerate(pts)] == [900, 3900, 3901, 3902, 12_000]
 
 
 def test_timeline_goes_on_when_the_clock_jumps_back() -> None:
     timeline = Timeline(Fraction(1, 90_000))
     pts = [0, 3000, 900_000, 903_000, 0, 3000]
-    assert [timeline.place(at(i, p)) for i, p in enumerate(pts)][-3:] == [903_000, 906_000, 909_000]
+    assert [timeline.place(at(i, p).capture) for i, p in enumerate(pts)][-3:] == [903_000, 906_000, 909_000]
 
 
 @pytest.mark.parametrize("tick", [Fraction(1, 90_000), Fraction(1, 1000)])
 def test_timeline_of_short_files_end_to_end_keeps_their_frames_apart(tick: Fraction) -> None:
     timeline = Timeline(tick)
     pts = [9000 * i for length in (7, 3, 2, 5) for i in range(length)]  # none as long as a second
-    assert [timeline.place(at(i, p)) * tick for i, p in enumerate(pts)] == [Fraction(i, 10) for i in range(17)]
+    assert [timeline.place(at(i, p).capture) * tick for i, p in enumerate(pts)] == [Fraction(i, 10) for i in range(17)]
     assert timeline.step * tick == Fraction(1, 10)
 
 
 def test_timeline_does_not_take_many_equal_or_two_swapped_frames_for_a_jump() -> None:
     timeline = Timeline(Fraction(1, 1000))
     pts = [0, 3000, *[6000] * 40, 12_000, 9000, 15_000]  # 33.3 ms are 33 ticks
-    placed = [timeline.place(at(i, p)) for i, p in enumerate(pts)]
+    placed = [timeline.place(at(i, p).capture) for i, p in enumerate(pts)]
     assert placed == [0, 33, *range(67, 107), 133, 134, 167]
 
 
 def test_timeline_of_a_late_or_negative_start_begins_at_zero() -> None:
-    assert Timeline(Fraction(1, 90_000)).place(at(0, 90_000 * 3600)) == 0
-    assert Timeline(Fraction(1, 90_000)).place(at(0, -2048)) == 0
+    assert Timeline(Fraction(1, 90_000)).place(at(0, 90_000 * 3600).capture) == 0
+    assert Timeline(Fraction(1, 90_000)).place(at(0, -2048).capture) == 0
 
 
 def test_timeline_of_a_live_source_counts_from_its_first_frame() -> None:
     timeline = Timeline(Fraction(1, 1000))
     times = [5_000_000_000, 5_033_400_000, 5_200_000_000]
-    assert [timeline.place(at(i, i * 7, live_ns=t)) for i, t in enumerate(times)] == [0, 33, 200]
+    assert [timeline.place(at(i, i * 7, live_ns=t).capture) for i, t in enumerate(times)] == [0, 33, 200]
 
 
 def test_timeline_goes_on_when_another_clock_takes_over() -> None:
@@ -176,13 +176,13 @@ def test_timeline_goes_on_when_another_clock_takes_over() -> None:
     frames = [at(i, i, live_ns=5_000_000_000 + i * 40_000_000) for i in range(3)]
     frames += [recaptured(at(i, i, live_ns=wall + i * 40_000_000), clock="camera-rtcp") for i in range(3, 6)]
     frames += [at(i, i, live_ns=5_000_000_000 + i * 40_000_000) for i in range(6, 8)]
-    assert [timeline.place(frame) for frame in frames] == [0, 40, 80, 120, 160, 200, 240, 280]
+    assert [timeline.place(frame.capture) for frame in frames] == [0, 40, 80, 120, 160, 200, 240, 280]
 
 
 def test_timeline_without_pts_uses_the_capture_time() -> None:
     timeline = Timeline(Fraction(1, 1000))
     frames = [recaptured(at(0, None), time_ns=i * 40_000_000) for i in range(3)]
-    assert [timeline.place(f) for f in frames] == [0, 40, 80]
+    assert [timeline.place(f.capture) for f in frames] == [0, 40, 80]
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_timeline_without_pts_uses_the_capture_time() -> None:
     [((1, 15360), (1, 15360)), ((1, 30), (1, 90_000)), ((1, 1_000_000_000), (1, 90_000)), ((1001, 30000), (1, 30_000))],
 )
 def test_tick_is_the_sources_where_it_is_sane(base: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert choose_tick(at(0, 1, base=Fraction(*base))) == Fraction(*expected)
-    assert choose_tick(at(0, None, base=Fraction(*base))) == Fraction(1, 90_000)
+    assert choose_tick(at(0, 1, base=Fraction(*base)).capture) == Fraction(*expected)
+    assert choose_tick(at(0, None, base=Fraction(*base)).capture) == Fraction(1, 90_000)
 
 
 def test_record_is_strict_json_with_null_for_what_is_not_finite() -> None:

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from cyclopts import Group, Parameter
 from rich.console import Console
+from rich.progress import Progress
 
 from model.config import EngineConfig, EstimatorConfig
 from model.focal import CameraConfig, FocalConfig, GivenCamera
@@ -28,6 +29,7 @@ from sinks import for_camera, open_sink
 from sinks.places import PartSink, for_video, is_file, is_there, make_folder
 from stream.display import Display, log_to, summary
 from stream.errors import ConfigError, SinkError, SourceError
+from stream.frame import FocalEstimate
 from stream.jobs.batch import Job, Place, run_batch
 from stream.jobs.folder import locked
 from stream.jobs.resume import fingerprint, go_past
@@ -95,7 +97,7 @@ def run(
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
     engine: Annotated[EngineConfig, Parameter(name="*", group=_NETWORK)] = EngineConfig(),
     estimator: Annotated[EstimatorConfig, Parameter(name="*", group=_NETWORK)] = EstimatorConfig(),
-    focal: Annotated[Literal["off", "filter", "lock"], Parameter(group=_CAMERA)] = FocalConfig().mode,
+    focal: Annotated[Literal["off", "filter", "lock", "shot"], Parameter(group=_CAMERA)] = FocalConfig().mode,
     camera: Annotated[CameraConfig, Parameter(name="*", group=_CAMERA)] = CameraConfig(),
     scaling: Annotated[ScaleConfig, Parameter(name="*", group=_CAMERA)] = ScaleConfig(),
     pipeline: Annotated[PipelineConfig, Parameter(name="*", group=_PIPELINE)] = PipelineConfig(),
@@ -125,7 +127,7 @@ def run(
         auto, depth-pro, nano, or the path of a checkpoint. auto: depth-pro on a CUDA device, else nano.
     focal
         How estimated focal lengths are steadied. off: each frame's own; filter: smooth, follows zooms; lock: for a
-        fixed lens, frozen once known.
+        fixed lens, frozen once known; shot, for files: by a look ahead, one for each shot, or a smooth zoom.
     """
     console = Console(stderr=True)
     log_to(console, verbose=verbose)
@@ -136,7 +138,8 @@ def run(
         model=model,
         engine=engine,
         estimator=estimator,
-        focal=FocalConfig(mode=focal),
+        focal=FocalConfig() if focal == "shot" else FocalConfig(mode=focal),
+        looks_ahead=focal == "shot",
         camera=camera,
         scaling=scaling,
         pipeline=pipeline,
@@ -168,6 +171,7 @@ class _Settings:
     engine: EngineConfig
     estimator: EstimatorConfig
     focal: FocalConfig
+    looks_ahead: bool
     camera: CameraConfig
     scaling: ScaleConfig
     pipeline: PipelineConfig
@@ -223,10 +227,9 @@ class _Session:
             )
         scales = [replace(s.scaling, scale_file=_path_for(s.scaling.scale_file, name)) for name in named]
         givens = [GivenCamera(replace(s.camera, camera_info=_path_for(s.camera.camera_info, name))) for name in named]
-        sources: list[Source] = []
-        for uri in named.values():
-            source = opened.enter_context(closing(demo.source if demo else open_source(uri, config=s.reading)))
-            sources.append(source if s.excerpt.is_all else Excerpt(source, s.excerpt))
+        sources = [opened.enter_context(closing(self._open(uri))) for uri in named.values()]
+        if s.looks_ahead and (live := [source.info.name for source in sources if source.info.live]):
+            raise ConfigError(f"{live[0]} is a camera, and `focal=shot` looks ahead; use filter or lock")
         outputs = [
             self._sinks(name, uri, sinks, source.info, several=several, opened=opened)
             for (name, uri), source in zip(named.items(), sources, strict=True)
@@ -241,12 +244,24 @@ class _Session:
         for (name, uri), source, given, scaler, made in zip(
             named.items(), sources, givens, scalers, outputs, strict=True
         ):
-            estimator = _estimator(self._network, given, s.focal, s.estimator, scaler)
+            foreseen = None
+            if s.looks_ahead and not given.is_given:
+                foreseen = _foresee(self._open(uri), self._network, s.focal, self._console)
+            estimator = _estimator(self._network, given, s.focal, s.estimator, scaler, foreseen)
             if demo is None and s.scaling.scale_from is None:  # neither depends on finished frames alone
                 source = self._resume(uri, source, estimator, made)
             score = [demo] if demo is not None else []
             streams.append(Stream(source=source, estimator=estimator, sinks=[*made, *score], name=name))
         return streams
+
+    def _open(self, uri: str) -> Source:
+        if uri == "demo":
+            from model.lab.demo import DemoSource
+
+            source: Source = DemoSource()
+        else:
+            source = open_source(uri, config=self._settings.reading)
+        return source if self._settings.excerpt.is_all else Excerpt(source, self._settings.excerpt)
 
     def _resume(self, uri: str, source: Source, estimator: DepthProEstimator, outputs: Sequence[Sink]) -> Source:
         """``source`` behind the frames that an earlier run has made, which every file of ``outputs`` keeps."""
@@ -257,7 +272,7 @@ class _Session:
         s, label = self._settings, {"model": self._network.label, "precision": self._network.precision}
         asked = [s.excerpt, s.engine, s.estimator, s.focal, s.camera, s.scaling]
         options = {name: str(value) for config in asked for name, value in asdict(config).items()}
-        identity = {**fingerprint(uri), **label, **options, "image_rate": s.reading.image_rate}
+        identity = {**fingerprint(uri), **label, **options, "image_rate": s.reading.image_rate, "shot": s.looks_ahead}
         done = min((part.earlier(identity) for part in parts), key=len)
         if not done:
             return source
@@ -365,12 +380,31 @@ def _network(model: str, config: EngineConfig, *, infos: Sequence[SourceInfo], m
 
 
 def _estimator(
-    network: Engine, camera: GivenCamera, focal: FocalConfig, config: EstimatorConfig, scaler: DepthScaler
+    network: Engine,
+    camera: GivenCamera,
+    focal: FocalConfig,
+    config: EstimatorConfig,
+    scaler: DepthScaler,
+    foreseen: Sequence[FocalEstimate] | None,
 ) -> DepthProEstimator:
     """What makes depth of one source's frames."""
     from model.estimator import DepthProEstimator
 
-    return DepthProEstimator(engine=network, camera=camera, focal=focal, config=config, scaler=scaler)
+    return DepthProEstimator(
+        engine=network, camera=camera, focal=focal, config=config, scaler=scaler, foreseen=foreseen
+    )
+
+
+def _foresee(source: Source, network: Engine, config: FocalConfig, console: Console) -> list[FocalEstimate]:
+    """The focal length of each frame of a file that is opened for this."""
+    from model.focal.hindsight import focal_track
+    from model.lookahead import look_ahead
+
+    _log.info("%s: looking ahead for its focal lengths", source.info.name)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("looking ahead", total=source.info.frame_count)
+        glimpses = look_ahead(source, network, progress=lambda count: progress.update(task, completed=count))
+    return focal_track(glimpses, config)
 
 
 def _path_for(path: Path | None, name: str) -> Path | None:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,20 +35,18 @@ from model.config import EstimatorConfig
 from model.engine.device import torch_errors
 from model.engine.engine import Engine
 from model.engine.precision import Precision, wider
-from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_from_fov
+from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_or_none
 from model.focal.scene_cut import SceneCutDetector
 from model.pixels.metres import metric_depth, parse_output_size
 from model.pixels.planes import host_tensor, image_from_planes, network_input
 from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
-from stream.errors import ConfigError
+from stream.errors import ConfigError, ModelError
 from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry
 from stream.ports import Event, Lease
 
 _log = logging.getLogger(__name__)
 _STEADY_STD = 0.01  # of log focal: so well known, it need not be estimated in every frame
-FOV_DEG = (0.1, 179.9)
-"""Fields of view outside are failures of the network, not lenses."""
 
 
 class _Lane:
@@ -103,6 +101,7 @@ class DepthProEstimator:
         focal: how estimates are smoothed.
         config: size of the depth, and frames in flight.
         scaler: finds what depth is multiplied with, of the same source.
+        foreseen: the focal length of every frame, in order, where it was found before: none is estimated then.
 
     Raises:
         ConfigError: an impossible size, or something that needs a smoothed focal length without one.
@@ -117,6 +116,7 @@ class DepthProEstimator:
         focal: FocalConfig | None = None,
         config: EstimatorConfig | None = None,
         scaler: DepthScaler | None = None,
+        foreseen: Sequence[FocalEstimate] | None = None,
     ) -> None:
         config, focal = config or EstimatorConfig(), focal or FocalConfig()
         self._scaler = scaler or DepthScaler()
@@ -131,6 +131,7 @@ class DepthProEstimator:
         self._camera = camera or GivenCamera()
         self._output_size = parse_output_size(config.output_size, engine.output_size)
         self._focal = FocalTracker(focal)
+        self._foreseen = None if foreseen is None else iter(foreseen)
         self._cuts = SceneCutDetector()
         self._input_grid, self._output_grid = GridMemory(engine.device), GridMemory(engine.device)
         self._capacity = engine.config.batch * (config.in_flight if engine.device.type == "cuda" else 1)
@@ -142,7 +143,7 @@ class DepthProEstimator:
         self._steady = False  # whether the focal length is well known
         self._without_fov = 0  # frames since it was last estimated
         ways = (True,) if config.fov_every == 1 else (True, False)
-        engine.prepare(with_fov=(False,) if self._camera.is_given else ways)
+        engine.prepare(with_fov=(False,) if self._camera.is_given or foreseen is not None else ways)
 
     @property
     def capacity(self) -> int:
@@ -175,7 +176,7 @@ class DepthProEstimator:
                 uploaded = self._streams.mark("upload")
             lease.release(after=uploaded)
             self._streams.wait("compute", uploaded)
-            with_fov = given is None and frame.focal_px is None and self._fov_is_due(scene_cut)
+            with_fov = self._is_estimated(frame, given) and self._fov_is_due(scene_cut)
             self._queued.append(_Queued(frame, lane, lease.dropped, scene_cut, given, lens, with_fov, with_image))
             if len(self._queued) == self.batch:
                 self._compute_queued()
@@ -237,7 +238,7 @@ class DepthProEstimator:
         """
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height)
-        if given is None and frame.focal_px is None:
+        if self._is_estimated(frame, given):
             self._fov_is_due(scene_cut)
         focal = self._track(frame, raw_px=raw_px, scene_cut=scene_cut, given=given)
         self._steady = focal.log_std < _STEADY_STD
@@ -255,6 +256,10 @@ class DepthProEstimator:
         self._scaler.close()
 
     # Before the network -----------------------------------------------------------------------------------------------
+
+    def _is_estimated(self, frame: Frame, given: CameraIntrinsics | None) -> bool:
+        """Whether it is for the network to find this frame's focal length."""
+        return given is None and frame.focal_px is None and self._foreseen is None
 
     def _fov_is_due(self, scene_cut: bool) -> bool:
         """Whether this frame's field of view is to be estimated."""
@@ -307,8 +312,7 @@ class DepthProEstimator:
         """The focal length that scales this frame, and the camera it makes."""
         queued, frame = job.queued, job.queued.frame
         fov_deg = float(queued.lane.fov_and_finite[0])
-        usable = queued.with_fov and _is_finite(job) and FOV_DEG[0] < fov_deg < FOV_DEG[1]
-        raw_px = focal_from_fov(fov_deg, frame.width) if usable else None
+        raw_px = focal_or_none(fov_deg, frame.width) if queued.with_fov and _is_finite(job) else None
         focal = self._track(frame, raw_px=raw_px, scene_cut=queued.scene_cut, given=queued.given)
         cut_ahead = any(a.scene_cut for a in self._queued) or any(a.queued.scene_cut for a in self._computed)
         self._steady = focal.log_std < _STEADY_STD and not cut_ahead
@@ -317,7 +321,15 @@ class DepthProEstimator:
     def _track(
         self, frame: Frame, *, raw_px: float | None, scene_cut: bool, given: CameraIntrinsics | None
     ) -> FocalEstimate:
-        """One step of the focal filter."""
+        """One step of the focal filter, or what was foreseen.
+
+        Raises:
+            ModelError: there are more frames than were foreseen.
+        """
+        if self._foreseen is not None and given is None:
+            if (foreseen := next(self._foreseen, None)) is None:
+                raise ModelError(f"frame {frame.capture.index} was not there when the source was looked through before")
+            return foreseen
         return self._focal.update(
             time_s=_time_s(frame.capture),
             raw_px=raw_px,

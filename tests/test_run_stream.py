@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -114,6 +115,17 @@ def test_several_videos_need_a_folder_for_their_outputs(run, clip: Path) -> None
     assert "2 videos need a folder for their outputs, as in --out depth" in complaint(err)
 
 
+def test_a_look_ahead_gives_a_shot_one_focal_length(run, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = run(clip, "--focal", "shot", "--sink", "mm.mkv?codec=ffv1")
+    assert status == 0
+    assert "looking ahead for its focal lengths" in err
+    with av.open(str(tmp_path / "mm.mkv")) as container:
+        told = [json.loads(bytes(p)) for p in container.demux(subtitles=0) if p.size]
+    assert len(told) == 5
+    assert len({t["focal"]["smoothed_px"] for t in told}) == 1
+    assert len({t["focal"]["raw_px"] for t in told}) > 1
+
+
 def test_a_part_of_a_file(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     clip = write_video(tmp_path / "clip.mp4", 50)
     status, out, _ = run(clip, "--start", "0.4", "--end", "30f", "--every", "5f", "--sink", "part.mkv?codec=ffv1")
@@ -164,6 +176,9 @@ def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, u
         (["demo", "--focal-px", "abc"], 2, "abc"),
         (["demo", "--focal-px", "800", "--fov", "60"], 2, "only one"),
         (["demo", "--fov", "190"], 2, "between 0 and 180"),
+        (["rtsp://127.0.0.1:1/x", "--focal", "shot", "--retries", "0"], 2, "is a camera, and --focal shot looks ahead"),
+        (["rtsp://127.0.0.1:1/x", "--start", "5", "--retries", "0"], 2, "are for files"),
+        (["missing.mp4", "--start", "soon"], 2, "no place in a video"),
         (["demo", "--camera-info", "missing.yaml"], 2, "missing.yaml"),
         (["demo", "--sink", "mqtt://x"], 2, "mqtt"),
         (["demo", "--sink", "x.mp4?veiw=depth"], 2, "view"),

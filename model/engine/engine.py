@@ -67,7 +67,7 @@ class Engine:
         self.input_size, self.output_size = model.config.input_size, model.config.output_size
         self.streams = streams_for(self.device)
         self._launch = choose_launch(config.launch, self.device)
-        self._networks: dict[Precision, Network] = {}
+        self._networks: dict[Precision, InferenceNetwork | ReusingNetwork] = {}
         self._prepared: list[bool] = []
         wanted = choose(config.precision, self.device)
         low_memory = config.low_memory
@@ -113,6 +113,15 @@ class Engine:
         with self._cudnn(precision):
             return network(x_B3SS, with_fov=with_fov)
 
+    def field_of_view(self, x_B3SS: Tensor) -> Tensor:
+        """The field of view alone, ``fov_B`` in degrees, on the current stream: a fraction of the work of :meth:`run`.
+
+        Args:
+            x_B3SS: pictures as for :meth:`run`.
+        """
+        with self._cudnn(self.precision):
+            return self._network(self.precision).field_of_view(x_B3SS)
+
     def allocate(self, size: int) -> npt.NDArray[np.uint8]:
         """Memory of the host, ``uint8 [size]``, that the device reads best: page-locked for a GPU.
 
@@ -141,7 +150,7 @@ class Engine:
         if faster is not self._network(self.precision):  # or compiling did not work, and the graph goes on
             self._fastest = faster  # seen by the next call of run
 
-    def _network(self, precision: Precision) -> Network:
+    def _network(self, precision: Precision) -> InferenceNetwork | ReusingNetwork:
         """The network in ``precision``; made when first needed."""
         if precision not in self._networks:
             # Always from the weights as they were loaded: a retry in fp32 must not start from rounded ones.

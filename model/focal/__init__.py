@@ -2,6 +2,6 @@
 
 from model.focal.given import CameraConfig, GivenCamera
 from model.focal.lens import Lens
-from model.focal.tracker import FocalConfig, FocalTracker, focal_from_fov
+from model.focal.tracker import FocalConfig, FocalTracker, focal_from_fov, focal_or_none
 
-__all__ = ["CameraConfig", "FocalConfig", "FocalTracker", "GivenCamera", "Lens", "focal_from_fov"]
+__all__ = ["CameraConfig", "FocalConfig", "FocalTracker", "GivenCamera", "Lens", "focal_from_fov", "focal_or_none"]

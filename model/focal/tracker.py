@@ -28,6 +28,7 @@ from stream.frame import FocalEstimate, FocalSource
 Array = npt.NDArray[np.float64]
 
 _PLAUSIBLE = (0.01, 100.0)  # f/W outside this (field of view 179° .. 0.6°) is a failure of the network, not a lens
+_FOV_DEG = (0.1, 179.9)
 _NOISE_FLOOR = 0.005  # a network that repeats itself exactly is not therefore exact
 _NOISE_WINDOW = 64  # frames of residuals the noise is learned from: long against the first half second of a zoom
 _NOISE_PRIOR = 10  # frames that the configured noise counts for
@@ -92,6 +93,11 @@ def focal_from_fov(fov_deg: float, width: int) -> float:
     if not 1e-6 < fov_deg < 180:
         raise ConfigError(f"a horizontal field of view of {fov_deg} degrees is impossible; give one between 0 and 180")
     return 0.5 * width / math.tan(math.radians(0.5 * fov_deg))
+
+
+def focal_or_none(fov_deg: float, width: int) -> float | None:
+    """As :func:`focal_from_fov`, of what a network says: ``None`` where that is its failure, not a lens."""
+    return focal_from_fov(fov_deg, width) if _FOV_DEG[0] < fov_deg < _FOV_DEG[1] else None
 
 
 class FocalTracker:

@@ -86,14 +86,14 @@ class DemoScore:
     needs_image = False
 
     def __init__(self, source: DemoSource) -> None:
-        self.source = source
+        self._source = source
         self._errors: list[DepthErrors] = []
         self._raw: list[float] = []
         self._smoothed: list[float] = []
 
     def write(self, frame: DepthFrame) -> None:
         """Compare one frame. Errors are those of :mod:`model.lab.evaluation`."""
-        truth, f_px = self.source.truth(frame.capture.index, width=frame.width, height=frame.height)
+        truth, f_px = self._source.truth(frame.capture.index, width=frame.width, height=frame.height)
         if valid_truth(truth, MAX_DEPTH_M).any():
             self._errors.append(depth_errors(frame.depth, truth, max_depth_m=MAX_DEPTH_M))
         if frame.focal.raw_px is not None:

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from model.engine import Engine
 from model.engine.device import torch_errors
-from model.estimator import FOV_DEG
-from model.focal import focal_from_fov
+from model.focal import focal_or_none
 from model.lab.evaluation.metrics import Depth
 from model.pixels.metres import metric_depth
 from model.pixels.planes import host_tensor, network_input
@@ -69,5 +68,5 @@ class Predictor:
             raise ModelError(
                 f"the network's output for picture {frame.capture.index} is not finite; try `precision=fp32`"
             )
-        raw_f_px = focal_from_fov(fov_deg, frame.width) if FOV_DEG[0] < fov_deg < FOV_DEG[1] else None
+        raw_f_px = focal_or_none(fov_deg, frame.width)
         return Prediction(C_1SS[0], raw_f_px, frame.width, frame.height)

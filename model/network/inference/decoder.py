@@ -61,9 +61,14 @@ class Upsampling(nn.Module):
     def forward(
         self, latent0_BMC: Tensor, latent1_BMC: Tensor, x0_BMC: Tensor, x1_BMC: Tensor, lowest_BM2C: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        lowest_BD_2G = self.lowest_borders(self.lowest(as_map(lowest_BM2C)))
+        lowest_BD_2G = self.coarsest(lowest_BM2C)
         skips = self.latent0(latent0_BMC), self.latent1(latent1_BMC), self.x0(x0_BMC), self.x1(x1_BMC)
         return (*skips, lowest_BD_2G)
+
+    def coarsest(self, lowest_BM2C: Tensor) -> Tensor:
+        """The last map alone: ``lowest_BD_2G``."""
+        lowest_BD_2G: Tensor = self.lowest_borders(self.lowest(as_map(lowest_BM2C)))
+        return lowest_BD_2G
 
 
 class Chain(nn.Module):

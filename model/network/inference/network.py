@@ -129,6 +129,14 @@ class InferenceNetwork(nn.Module):
         C_BSS, lowest_BD_2G = self.decode(final_BPC, hooked, global_BMC)
         return C_BSS, None if fov_BMC is None else self.fov(fov_BMC, lowest_BD_2G)
 
+    def field_of_view(self, x_B3SS: Tensor) -> Tensor:
+        """What :meth:`forward` says of it, ``fov_B`` in degrees: only what depends on the smallest picture runs."""
+        smallest_BME = self.pyramid.smallest(x_B3SS)
+        global_BMC, _ = self.image(smallest_BME)
+        lowest_BD_2G = self.upsampling.coarsest(torch.cat((self.tiles.last_tile(smallest_BME), global_BMC), dim=2))
+        fov_B: Tensor = self.fov(self.fov.tokens(smallest_BME), lowest_BD_2G)
+        return fov_B
+
     def smallest(self, patches_BPE: Tensor) -> Tensor:
         """The patches ``[B, G², E]`` of the smallest picture, which is the last tile."""
         return patches_BPE[:, -self._counts[-1] :]

@@ -31,6 +31,10 @@ class PatchPyramid(nn.Module):
         half_B3HH, quarter_B3HH = _shrink(x_B3SS, 2), _shrink(x_B3SS, 4)
         return torch.cat([self._cut(x.to(self._dtype)) for x in (x_B3SS, half_B3HH, quarter_B3HH)], dim=1)
 
+    def smallest(self, x_B3SS: Tensor) -> Tensor:
+        """The last of them alone: those of the smallest picture, ``[B, G², E]``."""
+        return self._cut(_shrink(x_B3SS, 4).to(self._dtype))
+
     def _cut(self, x_B3HH: Tensor) -> Tensor:
         grid = x_B3HH.shape[-1] // self._patch
         patches = x_B3HH.view(-1, 3, grid, self._patch, grid, self._patch).permute(0, 2, 4, 1, 3, 5)

@@ -45,6 +45,10 @@ class ReusingNetwork(nn.Module):
         self._fov_B: Tensor | None = None
         self._lowest: Any = None
 
+    def field_of_view(self, x_B3SS: Tensor) -> Tensor:
+        """As :meth:`InferenceNetwork.field_of_view`; nothing is remembered of it."""
+        return self.network.field_of_view(x_B3SS)
+
     def forward(self, x_13SS: Tensor, *, with_fov: bool = True) -> tuple[Tensor, Tensor | None]:
         """As :meth:`InferenceNetwork.forward`, for one picture. ``computed`` then tells how many tiles were."""
         network = self.network

@@ -68,6 +68,12 @@ class Transformer(nn.Module):
             self._fill(outputs, embedded_BPC, part)
         return outputs[0], outputs[1:]
 
+    def last_tile(self, patches_BNE: Tensor) -> Tensor:
+        """``final_BMC`` of a picture's last tile by itself, given its patches: all its tokens but the class token."""
+        tokens = torch.arange(self.positions.shape[1], device=patches_BNE.device)
+        final_KMC, _ = self._run(self.embed(patches_BNE), tokens, tokens + 1, 0)
+        return final_KMC
+
     def buffers_for(self, batch: int) -> list[Tensor]:
         """Uninitialised ``final_BMC`` and outputs of ``hooks``, for :meth:`update`."""
         tokens, width = self.positions.shape[1:]

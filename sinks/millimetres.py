@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sinks.frame_json import describe, to_json, untrained_notice
-from stream.errors import SinkError
 from stream.frame import DepthFrame
 
 NO_ESTIMATE = 0
@@ -45,16 +44,10 @@ class Millimetres:
             "DEPTH_FIRST_FRAME": to_json(describe(first)).decode(),
         }
 
-    def render(self, frame: DepthFrame) -> npt.NDArray[np.uint16]:
-        """Depth of ``frame`` as ``uint16 [height, width]``.
+    def takes(self, frame: DepthFrame) -> bool:
+        """Whether ``frame`` is of the size of the first: lossless depth is not resized."""
+        return (frame.height, frame.width) == (self.height, self.width)
 
-        Raises:
-            SinkError: the frame is of another size than the first.
-        """
-        if (frame.height, frame.width) != (self.height, self.width):
-            raise SinkError(
-                f"frame {frame.capture.index} is {frame.width}x{frame.height} and the ffv1 video "
-                f"{self.width}x{self.height}: lossless depth is not resized; give "
-                f"`output_size={self.width}x{self.height}`, or write a viewable video"
-            )
+    def render(self, frame: DepthFrame) -> npt.NDArray[np.uint16]:
+        """Depth of ``frame`` as ``uint16 [height, width]``."""
         return to_millimetres(frame.depth)

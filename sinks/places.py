@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
 from sinks import open_sink
+from sinks.files.file_sink import numbered
 from sinks.files.journal import Journal, Record
 from sinks.files.target import check_target
 from sinks.uri import parse_uri
@@ -62,6 +64,14 @@ class PartSink:
         """
         if self._overwrite:
             self._journal.remove()
+        again = self._of_earlier(identity)
+        if not again:  # what is there is begun anew, also where it went on in a second file
+            for stale in self.part.parent.glob(f"{glob.escape(self.part.stem)}-[0-9][0-9][0-9][0-9]{self.part.suffix}"):
+                if stale.is_file():
+                    stale.unlink()
+        return again
+
+    def _of_earlier(self, identity: Mapping[str, object]) -> Sequence[Record]:
         records = self._journal.read({**identity, "output": dict(sorted(self._options.items()))})
         if not records or not hasattr(self._sink, "resume"):
             return ()
@@ -98,15 +108,15 @@ class PartSink:
         Raises:
             SinkError: something else has got that name meanwhile, or the system refuses.
         """
-        if not self.part.exists():
-            return
-        if not self._overwrite and self._path.exists():
-            raise SinkError(f"{self._path} has come to exist meanwhile; what was written is in {self.part}")
-        try:
-            self.part.replace(self._path)
-            self._journal.remove()
-        except OSError as exc:
-            raise SinkError(f"cannot rename {self.part} to {self._path}: {exc.strerror}") from exc
+        for number, part in enumerate(self._sink.paths, 1):
+            path = numbered(self._path, number)
+            if not self._overwrite and path.exists():
+                raise SinkError(f"{path} has come to exist meanwhile; what was written is in {part}")
+            try:
+                part.replace(path)
+            except OSError as exc:
+                raise SinkError(f"cannot rename {part} to {path}: {exc.strerror}") from exc
+        self._journal.remove()
 
 
 def is_file(uri: str) -> bool:

@@ -233,6 +233,7 @@ def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path)
 def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for i, size in enumerate([(64, 48), (64, 48), (32, 24)]):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size[::-1], 3), 90, np.uint8))
+    (tmp_path / "mm.part-0002.mkv").mkdir()  # the picture of another size cannot go there
     status, out, err = run(tmp_path / "*.png", "--sink", "mm.mkv?codec=ffv1", "--sink", "null:")
     assert status == command_line.SINK_FAILED
     assert "FAILED" in out
@@ -240,6 +241,14 @@ def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, 
     assert "mm.mkv is not whole; what was done is in " in err
     assert len(decode(tmp_path / "mm.part.mkv")) == 2
     assert not (tmp_path / "mm.mkv").exists()
+
+
+def test_pictures_of_several_sizes_become_several_lossless_videos(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for i, size in enumerate([(64, 48), (64, 48), (32, 24)]):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size[::-1], 3), 90, np.uint8))
+    assert run(tmp_path / "*.png", "--sink", "mm.mkv?codec=ffv1")[0] == 0
+    assert sorted(p.name for p in tmp_path.glob("mm*")) == ["mm-0002.mkv", "mm.mkv"]
+    assert (len(decode(tmp_path / "mm.mkv")), len(decode(tmp_path / "mm-0002.mkv"))) == (2, 1)
 
 
 def test_a_truncated_file_gives_what_it_has_and_says_so(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

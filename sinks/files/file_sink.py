@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -13,23 +14,40 @@ from sinks.files.target import check_target
 from stream.errors import SinkError
 from stream.frame import DepthFrame
 
+_log = logging.getLogger(__name__)
+
 
 class OpenFile(Protocol):
     """A file that is being written."""
+
+    def takes(self, frame: DepthFrame) -> bool:
+        """Whether ``frame`` is such that it can go into this file."""
+        ...
 
     def write(self, frame: DepthFrame) -> None: ...
 
     def finish(self) -> None: ...
 
 
+def numbered(path: Path, number: int) -> Path:
+    """``depth.mkv`` as its second file: ``depth-0002.mkv``."""
+    return path if number == 1 else path.with_name(f"{path.stem}-{number:04}{path.suffix}")
+
+
 class FileSink(ABC):
     """Writes frames to a file that is created with the first one. After an error nothing more is written to it.
+
+    A frame that the file cannot take, of another size for one, begins another: ``depth.mkv`` is finished and goes on as
+    ``depth-0002.mkv``.
 
     Args:
         path: the file.
         overwrite: replace a file that is already there.
         errors: exceptions of the library that writes the file. They become ``SinkError``, as ``OSError`` does anyway.
         kept: what to say of the file when the disk is full.
+
+    Attributes:
+        paths: of the files that have been created, in order.
 
     Raises:
         SinkError: the file exists, or cannot be created there.
@@ -43,7 +61,7 @@ class FileSink(ABC):
         errors: tuple[type[Exception], ...],
         kept: str = "what reached the disk is kept",
     ) -> None:
-        self._path = path
+        self._whole = self._path = path
         self._overwrite = overwrite
         self._errors: tuple[type[Exception], ...] = (OSError, *errors)
         self._reasons = {
@@ -53,11 +71,12 @@ class FileSink(ABC):
         }
         check_target(path, overwrite=overwrite)
         self._file: OpenFile | None = None
+        self.paths: list[Path] = []
         self._failed = self._closed = False
 
     @property
     def name(self) -> str:
-        return str(self._path)
+        return str(self._whole)
 
     @abstractmethod
     def _create(self, first: DepthFrame, /) -> OpenFile:
@@ -74,12 +93,25 @@ class FileSink(ABC):
             raise SinkError(f"cannot write {self._path}: {why}")
         try:
             with self._as_sink_error():
+                if self._file is not None and not self._file.takes(frame):
+                    self._begin_another(frame)
                 if self._file is None:
                     self._file = self._create(frame)
+                    self.paths.append(self._path)
                 self._file.write(frame)
         except BaseException:
             self._failed = True
             raise
+
+    def _begin_another(self, frame: DepthFrame) -> None:
+        file, self._file = self._file, None
+        assert file is not None
+        file.finish()
+        self._path = numbered(self._whole, len(self.paths) + 1)
+        _log.warning(
+            "%s: from frame %d on pictures are %d x %d; they go into %s",
+            self._whole, frame.capture.index, frame.width, frame.height, self._path,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Finish the file. Without a frame there is none; after an error, what reached the disk stays.

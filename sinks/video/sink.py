@@ -16,7 +16,7 @@ from av.stream import Stream
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from sinks.files.file_sink import FileSink
+from sinks.files.file_sink import FileSink, numbered
 from sinks.frame_json import describe, to_json
 from sinks.millimetres import Millimetres
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
@@ -94,7 +94,9 @@ class VideoSink(FileSink):
         return self._options.view == "side-by-side"
 
     def whole_frames(self) -> int:
-        """How many frames of an earlier run are whole in the file."""
+        """How many frames of an earlier run are whole in the file; 0 where it went on in another one."""
+        if numbered(self._path, 2).exists():
+            return 0
         count = whole_frames(self._path)
         if self._aside.exists():  # it was killed while it took over what one before it had done
             if whole_frames(self._aside) <= count:
@@ -169,6 +171,9 @@ class _VideoFile:
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         self._cues = self._add_cues() if codec == "ffv1" else None
         self._output.start_encoding()
+
+    def takes(self, frame: DepthFrame) -> bool:
+        return self._picture.takes(frame)
 
     def write(self, frame: DepthFrame) -> None:
         picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)

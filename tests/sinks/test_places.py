@@ -50,7 +50,7 @@ def test_a_part_becomes_the_file_when_it_is_whole(tmp_path: Path) -> None:
     assert (sink.name, sink.needs_image) == (f"{tmp_path}/walk.mp4", False)
     sink.write(make_depth_frame())
     sink.close()
-    assert [p.name for p in tmp_path.iterdir()] == ["walk.part.mp4"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["walk.part.mp4", "walk.part.mp4.journal"]
     assert not is_there(f"{tmp_path}/walk.mp4")
     sink.publish()
     assert [p.name for p in tmp_path.iterdir()] == ["walk.mp4"]

@@ -158,15 +158,30 @@ def test_ffv1_says_that_a_model_is_untrained(tmp_path: Path) -> None:
         assert file.metadata["title"] == "Metric depth, 16-bit millimetres (untrained weights: not real depth)"
 
 
-def test_ffv1_does_not_resize(tmp_path: Path) -> None:
+def test_ffv1_goes_on_in_another_file_where_the_size_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    frames = [ramp(0), ramp(1), ramp(2, width=32), ramp(3, width=32), ramp(4, width=32), ramp(5)]
+    write(f"{tmp_path}/a.mkv?codec=ffv1", frames)
+    shown = []
+    for name in ("a.mkv", "a-0002.mkv", "a-0003.mkv"):
+        with av.open(tmp_path / name) as file:
+            shown += [frame.to_ndarray() for frame in file.decode(video=0)]
+    assert len(read_times(tmp_path / "a.mkv")) == 2
+    assert len(read_times(tmp_path / "a-0002.mkv")) == 3
+    for frame, found in zip(frames, shown, strict=True):
+        np.testing.assert_array_equal(found, to_millimetres(frame.depth))
+    assert "from frame 2 on pictures are 32 x 48; they go into" in caplog.text
+    assert "a-0002.mkv" in caplog.text
+
+
+def test_another_file_replaces_none_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a-0002.mkv").write_text("someone else's")
     sink = open_sink(f"{tmp_path}/a.mkv?codec=ffv1")
     sink.write(ramp(0))
-    with pytest.raises(SinkError, match=r"frame 1 is 32x48 and the ffv1 video 64x48: .*`output_size=64x48`"):
+    with pytest.raises(SinkError, match=r"a-0002.mkv exists"):
         sink.write(ramp(1, width=32))
-    with pytest.raises(SinkError, match="an earlier frame failed"):
-        sink.write(ramp(2))
     sink.close()
     assert len(read_times(tmp_path / "a.mkv")) == 1
+    assert (tmp_path / "a-0002.mkv").read_text() == "someone else's"
 
 
 def test_a_viewable_video_goes_through_a_change_of_size(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """A real RTSP camera for tests: GStreamer's server with a test picture. Run by the system's Python, which has ``gi``.
 
-Usage: ``/usr/bin/python3 tests/support/rtsp_server.py [--play MP4] [--port N] [--digest] [USER PASSWORD]``. Prints its
-port, then serves ``rtsp://127.0.0.1:PORT/camera`` until it is killed: Motion JPEG, 320 × 240, 25 frames per second, or
-MP4's H.264. Its RTCP sender reports tell the time of this machine. The password is asked for in the clear, or as a
-digest.
+Usage: ``/usr/bin/python3 tests/support/rtsp_server.py [--play MP4 | --dated] [--size WxH] [--rate N] [--port N]
+[--digest] [USER PASSWORD]``. Prints its port, then serves ``rtsp://127.0.0.1:PORT/camera`` until it is killed: Motion
+JPEG, 320 × 240, 25 frames per second, or MP4's H.264. Its RTCP sender reports tell the time of this machine. The
+password is asked for in the clear, or as a digest.
+
+``--dated`` draws into each picture when it was made, as :mod:`tests.support.dated` reads it.
 """
 
 import argparse
+import time
 
 import gi
 
@@ -17,16 +20,46 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 (the v
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--play", metavar="MP4")
+parser.add_argument("--dated", action="store_true")
+parser.add_argument("--size", default="320x240")
+parser.add_argument("--rate", type=int, default=25)
 parser.add_argument("--port", default="0")
 parser.add_argument("--digest", action="store_true")
 parser.add_argument("credentials", nargs="*", metavar="USER PASSWORD")
 arguments = parser.parse_args()
-picture = (
-    f'filesrc location="{arguments.play}" ! qtdemux ! rtph264pay config-interval=-1'
-    if arguments.play
-    else "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
-    " ! jpegenc ! rtpjpegpay"
-)
+width, height = map(int, arguments.size.split("x"))
+caps = f"width={width},height={height},framerate={arguments.rate}/1"
+if arguments.play:
+    picture = f'filesrc location="{arguments.play}" ! qtdemux ! rtph264pay config-interval=-1'
+elif arguments.dated:
+    picture = (
+        f"appsrc name=dated is-live=true do-timestamp=true format=time caps=video/x-raw,format=GRAY8,{caps}"
+        " ! videoconvert ! video/x-raw,format=I420 ! jpegenc ! rtpjpegpay"
+    )
+else:
+    picture = f"videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,{caps} ! jpegenc ! rtpjpegpay"
+
+
+def dated() -> bytes:
+    """A grey picture of 8 × 4 fields: the milliseconds since 1970, 32 bits of them, the highest first, white for 1."""
+    now = int(time.time() * 1000) & 0xFFFFFFFF
+    rows = []
+    for row in range(4):
+        bits = [now >> (31 - (row * 8 + column)) & 1 for column in range(8)]
+        line = bytes(230 if bits[x * 8 // width] else 20 for x in range(width))
+        rows += [line] * ((row + 1) * height // 4 - row * height // 4)
+    return b"".join(rows)
+
+
+def show_dates(_factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+    source = media.get_element().get_by_name("dated")
+
+    def push() -> bool:
+        """Returns whether to go on: not once nobody watches any more."""
+        return source.emit("push-buffer", Gst.Buffer.new_wrapped(dated())) == Gst.FlowReturn.OK
+
+    GLib.timeout_add(1000 // arguments.rate, push)
+
 
 Gst.init(None)
 server = GstRtspServer.RTSPServer()
@@ -36,6 +69,8 @@ server.set_service(arguments.port)
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(f"( {picture} name=pay0 )")
 factory.set_shared(True)
+if arguments.dated:
+    factory.connect("media-configure", show_dates)
 if arguments.credentials:
     user, password = arguments.credentials
     auth = GstRtspServer.RTSPAuth()

@@ -15,7 +15,9 @@ import pytest
 from stream.errors import SourceError
 from stream.frame import DepthFrame, SourceState
 from stream.pipeline import Pipeline, Stream
+from stream.ports import Lease
 from stream.sources import SourceConfig, open_source
+from tests.support.dated import made_at
 from tests.support.doubles import ScriptedEstimator
 from tests.support.rtsp import Camera
 
@@ -66,11 +68,26 @@ class Watching:
         return [state for i, state in enumerate(told) if i == 0 or told[i - 1] != state]
 
 
+class Looking(ScriptedEstimator):
+    """Reads from each picture when it was made, and notes how old it was."""
+
+    def __init__(self) -> None:
+        super().__init__(uniform=False)
+        self.made: list[float] = []
+        self.ages_s: list[float] = []
+
+    def submit(self, lease: Lease, *, with_image: bool) -> None:
+        self.made.append(made_at(lease.frame.planes[0][..., 0]))
+        self.ages_s.append(time.time() - self.made[-1])
+        super().submit(lease, with_image=with_image)
+
+
 @contextmanager
 def running(address: str, config: SourceConfig = QUICK) -> Iterator[tuple[Pipeline, Watching]]:
     sink = Watching()
     source = open_source(address, config=config)
-    pipeline = Pipeline(Stream(source=source, estimator=ScriptedEstimator(uniform=False), sinks=[sink], name="front"))
+    looking = Looking()
+    pipeline = Pipeline(Stream(source=source, estimator=looking, sinks=[sink], name="front"))
     pipeline.start()
     try:
         yield pipeline, sink
@@ -79,6 +96,9 @@ def running(address: str, config: SourceConfig = QUICK) -> Iterator[tuple[Pipeli
         deadline = time.monotonic() + SOON
         while not pipeline.wait(0.1):
             assert time.monotonic() < deadline, "the run hangs"
+    # What the pictures themselves show: each once, in order, none that had waited for long.
+    assert looking.made == sorted(set(looking.made))
+    assert max(looking.ages_s, default=0) < config.max_age_s + 0.5, max(looking.ages_s)
 
 
 def check(sink: Watching) -> None:
@@ -92,14 +112,14 @@ def check(sink: Watching) -> None:
 
 
 def test_a_server_that_is_started_again_is_found_again(start_camera: Callable[..., Camera]) -> None:
-    server, address = start_camera()
+    server, address = start_camera("--dated")
     port = address.split(":")[-1].split("/")[0]
     with running(address) as (pipeline, sink):
         sink.wait_for_frames(5)
         server.kill()
         sink.wait_for(lambda: sink.states[-1].state == "reconnecting" and sink.states[-1].attempt >= 2)
         assert "refused" in sink.states[-1].reason
-        start_camera("--port", port)
+        start_camera("--dated", "--port", port)
         sink.wait_for(lambda: sink.states[-1].state == "streaming")
         sink.wait_for_frames(10)
         (status,) = pipeline.status()
@@ -114,14 +134,14 @@ def test_a_server_that_is_not_there_yet_is_waited_for(start_camera: Callable[...
         port = place.getsockname()[1]
     with running(f"rtsp://127.0.0.1:{port}/camera") as (_, sink):
         sink.wait_for(lambda: sink.states and sink.states[-1].attempt >= 2)
-        start_camera("--port", str(port))
+        start_camera("--dated", "--port", str(port))
         sink.wait_for_frames(5)
     assert sink.history == ["connecting", "streaming"]
     check(sink)
 
 
 def test_a_frozen_server_is_left_in_time_and_found_again(start_camera: Callable[..., Camera]) -> None:
-    server, address = start_camera()
+    server, address = start_camera("--dated")
     with running(address) as (_, sink):
         sink.wait_for_frames(5, dated=True)
         server.send_signal(signal.SIGSTOP)
@@ -137,7 +157,7 @@ def test_a_frozen_server_is_left_in_time_and_found_again(start_camera: Callable[
 
 
 def test_what_a_frozen_server_sends_afterwards_is_too_old(start_camera: Callable[..., Camera]) -> None:
-    server, address = start_camera()
+    server, address = start_camera("--dated")
     with running(address, replace(QUICK, read_timeout_s=20)) as (_, sink):
         sink.wait_for_frames(5, dated=True)
         server.send_signal(signal.SIGSTOP)
@@ -152,7 +172,7 @@ def test_what_a_frozen_server_sends_afterwards_is_too_old(start_camera: Callable
 
 @pytest.mark.parametrize(("path", "says"), [("nothing", "404")])
 def test_what_waiting_does_not_cure_ends_the_run(start_camera: Callable[..., Camera], path: str, says: str) -> None:
-    _, address = start_camera()
+    _, address = start_camera("--dated")
     with running(address.replace("camera", path)) as (pipeline, sink):
         sink.wait_for(lambda: sink.states and sink.states[-1].state == "failed")
         assert says in sink.states[-1].reason
@@ -182,8 +202,8 @@ def test_a_camera_that_is_waited_for_can_be_stopped_at_once() -> None:
 
 
 def test_one_camera_that_is_lost_leaves_the_other_alone(start_camera: Callable[..., Camera]) -> None:
-    server, front = start_camera()
-    _, rear = start_camera()
+    server, front = start_camera("--dated")
+    _, rear = start_camera("--dated")
     sinks = [Watching(), Watching()]
     pipeline = Pipeline(
         *(

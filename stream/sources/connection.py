@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.codec.context import Flags
@@ -20,6 +21,7 @@ from stream.sources.unpack import Unpacker
 log = logging.getLogger(__name__)
 
 FALLBACK_RATE = Fraction(25)  # for streams that say nothing about time; FFmpeg's own assumption
+_DEVICES = ("video4linux2,v4l2", "video4linux2", "v4l2", "avfoundation", "dshow")  # demuxers of cameras
 _TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")  # demuxers that render text files as pictures
 
 
@@ -50,6 +52,7 @@ class Connection:
             self.stream = _video_stream(self.container, address)
             # HTTP serves both; a camera has no end and therefore no duration. Nor has a picture, but it is no camera.
             still = self.container.format.name.endswith("_pipe")
+            self._lends = self.container.format.name in _DEVICES
             self.live = (self.container.duration is None and not still) if address.live is None else address.live
             if self.live:
                 # Frame threads would hold back one picture per thread.
@@ -74,6 +77,7 @@ class Connection:
         """
         for packet in self.container.demux(self.stream):
             if packet.size:  # PyAV flushes with an empty one; whether to flush is not its decision
+                packet = _owned(packet) if self._lends else packet
                 yield packet
 
     def decode(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
@@ -171,6 +175,14 @@ def _open(address: Address, config: SourceConfig) -> av.container.InputContainer
         raise source_error(exc, address, late=late) from (Interruption() if late else exc)
     except ValueError as exc:  # PyAV's own, for a demuxer this build of FFmpeg lacks
         raise SourceError(f"{address.name}: this FFmpeg build cannot read it; install PyAV from its wheels") from exc
+
+
+def _owned(packet: av.Packet[av.VideoStream]) -> av.Packet[av.VideoStream]:
+    """``packet`` in memory of its own. A driver's buffers end with its camera, and raw pictures are views of them."""
+    copy = cast("av.Packet[av.VideoStream]", av.Packet(bytes(packet)))
+    copy.stream, copy.time_base = packet.stream, packet.time_base
+    copy.pts, copy.dts, copy.duration, copy.is_keyframe = packet.pts, packet.dts, packet.duration, packet.is_keyframe
+    return copy
 
 
 def _video_stream(container: av.container.InputContainer, address: Address) -> av.VideoStream:

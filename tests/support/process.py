@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """run_stream.py in a process of its own."""
 
-    def __init__(self, *arguments: object, cwd: Path) -> None:
+    def __init__(self, *arguments: object, cwd: Path, environment: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "run_stream.py"), *map(str, arguments)],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )
         self.err: list[str] = []
         self._over = False

@@ -6,6 +6,8 @@
  * /dev/video95  "Scaling Camera": NV12 in any size and rate within limits. It cannot stream.
  * /dev/video96  fails when it is opened, with the error number in DOUBLE_CAMERA_ERROR.
  *
+ * While the file exists that DOUBLE_CAMERA_UNPLUGGED names, none of them is there. A device that was open then is lost.
+ *
  * The numbers and structures are those of the kernel's own header, not of the program under test.
  */
 #define _GNU_SOURCE
@@ -21,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FILES = 1024, BUFFERS = 32, ROOM = 2 * 1280 * 720 };
+enum { FILES = 1024, BUFFERS = 32, ROOM = 2 * 1280 * 720, LOST = -1 };
 
 static const struct { __u32 format; __u32 width, height, rates[3]; } MODES[] = {
     {V4L2_PIX_FMT_MJPEG, 1280, 720, {30, 15}}, {V4L2_PIX_FMT_MJPEG, 640, 480, {30, 15}},
@@ -30,18 +32,28 @@ static const struct { __u32 format; __u32 width, height, rates[3]; } MODES[] = {
 };
 enum { MODE_COUNT = sizeof MODES / sizeof *MODES };
 
-static int camera_of[FILES]; /* 93 to 95, 0 for other files */
+static int camera_of[FILES]; /* 93 to 95, LOST, or 0 for other files */
 static struct v4l2_pix_format picture = {.width = 640, .height = 480, .pixelformat = V4L2_PIX_FMT_YUYV};
 static struct v4l2_fract interval = {1, 30};
 static unsigned queue[BUFFERS], queued, taken;
 
 static int fail(int number) { errno = number; return -1; }
 
+static int is_unplugged(void)
+{
+    const char *path = getenv("DOUBLE_CAMERA_UNPLUGGED");
+    return path && access(path, F_OK) == 0;
+}
+
 static int open_double(const char *path, int *file)
 {
     int number = 0;
     if (sscanf(path, "/dev/video%d", &number) != 1 || number < 93 || number > 96)
         return 0;
+    if (is_unplugged()) {
+        *file = fail(ENODEV);
+        return 1;
+    }
     if (number == 96) {
         *file = fail(atoi(getenv("DOUBLE_CAMERA_ERROR")));
         return 1;
@@ -167,6 +179,10 @@ static int answer(int camera, int file, unsigned long request, void *a)
     struct v4l2_streamparm *p = a;
     struct v4l2_requestbuffers *r = a;
     struct v4l2_buffer *b = a;
+    if (is_unplugged())
+        camera_of[file] = LOST;
+    if (camera_of[file] == LOST)
+        return fail(ENODEV);
     switch (request) {
     case VIDIOC_QUERYCAP:
         *c = (struct v4l2_capability){.driver = "double", .bus_info = "usb-1"};

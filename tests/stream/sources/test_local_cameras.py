@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from stream.errors import ConfigError
 from stream.sources import SourceConfig
 from stream.sources.address import camera_address
 from stream.sources.local_cameras import LocalCamera, ask_device, check_modes, described
-from tests.support.process import ROOT
+from tests.support.process import ROOT, Process
 from tests.support.v4l2 import webcams
 
 ANSWERS = Path(__file__).with_name("v4l2_answers.txt")
@@ -234,3 +236,22 @@ def test_ffmpeg_takes_the_pictures_that_were_asked_for(environment: dict[str, st
         "640 480 yuv422p 30.0 64",
         "640 480 yuv420p 30.0 80",
     ], done.stderr
+
+
+def test_a_webcam_that_is_unplugged_and_plugged_in_again_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
+    unplugged = tmp_path / "unplugged"
+    environment = {**environment, "DOUBLE_CAMERA_UNPLUGGED": str(unplugged)}
+    options = ("--sink", "null:", "--retry-max-s", "0.3", "--camera-size", "320x240")
+    with Process("webcam:93", *options, cwd=tmp_path, environment=environment) as started:
+        started.wait_for(" on cpu")
+        started.wait_for("webcam:93: streaming")
+        unplugged.touch()
+        started.wait_for("webcam:93: reconnecting")
+        time.sleep(1)  # some attempts
+        unplugged.unlink()
+        started.wait_for("webcam:93: streaming, back after")
+        time.sleep(0.5)
+        started.process.send_signal(signal.SIGINT)
+        status, out = started.end()
+    assert status == 0, started.err
+    assert "1 times lost and found again" in out

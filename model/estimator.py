@@ -167,7 +167,7 @@ class DepthProEstimator:
         """
         frame = lease.frame
         scene_cut = self._cuts.update(frame)
-        given = self._camera.intrinsics(frame.width, frame.height)
+        given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
         lens = self._camera.lens(frame.width, frame.height)
         lane = self._lanes.popleft()
         with _on_device():
@@ -237,7 +237,7 @@ class DepthProEstimator:
             raw_px: the focal length the network saw in it, :attr:`stream.frame.FocalEstimate.raw_px`.
         """
         scene_cut = self._cuts.update(frame)
-        given = self._camera.intrinsics(frame.width, frame.height)
+        given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
         if self._is_estimated(frame, given):
             self._fov_is_due(scene_cut)
         focal = self._track(frame, raw_px=raw_px, scene_cut=scene_cut, given=given)
@@ -316,7 +316,10 @@ class DepthProEstimator:
         focal = self._track(frame, raw_px=raw_px, scene_cut=queued.scene_cut, given=queued.given)
         cut_ahead = any(a.scene_cut for a in self._queued) or any(a.queued.scene_cut for a in self._computed)
         self._steady = focal.log_std < _STEADY_STD and not cut_ahead
-        return focal, queued.given or CameraIntrinsics.from_focal(focal.smoothed_px, frame.width, frame.height)
+        camera = queued.given or CameraIntrinsics.from_focal(
+            focal.smoothed_px, frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect
+        )
+        return focal, camera
 
     def _track(
         self, frame: Frame, *, raw_px: float | None, scene_cut: bool, given: CameraIntrinsics | None

@@ -24,6 +24,8 @@ clock, nanoseconds since 1970, as its RTCP sender reports tell it (RFC 3550, sec
 
 ColorSpace = Literal["bt601", "bt709", "bt2020"]
 ColorRange = Literal["limited", "full"]
+Transfer = Literal["sdr", "pq", "hlg"]
+"""How code values mean light: as in SDR video, or as one of the two HDR curves of ITU-R BT.2100."""
 FocalSource = Literal["given", "metadata", "estimated", "locked"]
 ScaleSource = Literal["measured", "file"]
 SourcePhase = Literal["connecting", "streaming", "stalled", "reconnecting", "failed", "ended"]
@@ -137,9 +139,17 @@ class CameraIntrinsics:
             raise ValueError("a projection has 12 numbers, and a rectification 9")
 
     @classmethod
-    def from_focal(cls, f_px: float, width: int, height: int) -> CameraIntrinsics:
-        """Square pixels and a centred principal point, which is what Depth Pro assumes."""
-        return cls(fx=f_px, fy=f_px, cx=(width - 1) / 2, cy=(height - 1) / 2, width=width, height=height)
+    def from_focal(
+        cls, f_px: float, width: int, height: int, *, pixel_aspect: Fraction = Fraction(1)
+    ) -> CameraIntrinsics:
+        """A centred principal point, as Depth Pro assumes.
+
+        Args:
+            f_px: focal length in widths of a pixel.
+            pixel_aspect: width of a pixel over its height.
+        """
+        fy = f_px * float(pixel_aspect)
+        return cls(fx=f_px, fy=fy, cx=(width - 1) / 2, cy=(height - 1) / 2, width=width, height=height)
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
@@ -215,6 +225,7 @@ class Capture:
         late_ns: by how much it arrived later, after its timestamp, than the quickest frames of its connection.
         rotation: degrees, counter-clockwise, by which the decoded picture must be turned to stand upright. Pictures and
             depth of a :class:`DepthFrame` are upright already.
+        pixel_aspect: width of a pixel of the upright source picture over its height (anamorphic video: not 1).
 
     Raises:
         ValueError: the rotation is no multiple of a right angle.
@@ -229,6 +240,7 @@ class Capture:
     received_ns: int = field(default_factory=time.monotonic_ns)
     late_ns: int = 0
     rotation: Literal[0, 90, 180, 270] = 0
+    pixel_aspect: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         if self.rotation not in (0, 90, 180, 270):
@@ -274,6 +286,7 @@ class Frame:
             strided views.
         color_space: matrix that made Y′CbCr from RGB; meaningless for RGB formats.
         color_range: ``limited`` (16..235) or ``full`` (0..255) values.
+        transfer: ``pq`` and ``hlg`` pictures are brought to SDR before anything looks at them.
         focal_px: focal length from the file's metadata, in pixels of the upright picture's width, or ``None``.
 
     Raises:
@@ -285,6 +298,7 @@ class Frame:
     planes: tuple[npt.NDArray[np.generic], ...]
     color_space: ColorSpace = "bt601"
     color_range: ColorRange = "limited"
+    transfer: Transfer = "sdr"
     focal_px: float | None = None
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -89,19 +90,21 @@ class GivenCamera:
         self._check_shape(self._lens.raw, width, height)
         return self._lens.resized(width, height)
 
-    def intrinsics(self, width: int, height: int) -> CameraIntrinsics | None:
+    def intrinsics(self, width: int, height: int, *, pixel_aspect: Fraction = Fraction(1)) -> CameraIntrinsics | None:
         """The camera for upright pictures of ``width`` × ``height`` pixels; ``None`` where the user gave nothing.
 
         A focal length in pixels is taken as it is, whatever the size; a field of view and a calibration are scaled.
-        Where pictures are rectified it is the camera of the rectified ones.
+        Where pictures are rectified it is the camera of the rectified ones. ``pixel_aspect`` is that of
+        :class:`stream.frame.Capture`; a calibration knows it by itself.
 
         Raises:
             ConfigError: the calibration is for pictures of another shape.
         """
         if self._config.focal_px is not None:
-            return CameraIntrinsics.from_focal(self._config.focal_px, width, height)
+            return CameraIntrinsics.from_focal(self._config.focal_px, width, height, pixel_aspect=pixel_aspect)
         if self._config.fov is not None:
-            return CameraIntrinsics.from_focal(focal_from_fov(self._config.fov, width), width, height)
+            focal_px = focal_from_fov(self._config.fov, width)
+            return CameraIntrinsics.from_focal(focal_px, width, height, pixel_aspect=pixel_aspect)
         if self._calibration is None:
             return None
         self._check_shape(self._calibration, width, height)

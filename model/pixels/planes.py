@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the customary name)
 from torch import Tensor
 
+from model.pixels.hdr import sdr_from_hdr
 from stream.frame import ColorRange, ColorSpace, Frame, PixelFormat
 
 # Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance): the weights of red and blue in luma.
@@ -67,6 +68,8 @@ def rgb_from_planes(
         rows, columns = (width, height) if rotation in (90, 270) else (height, width)
         resized = [_resize(_values(p, fmt), rows, columns) for p in planes]
     rgb_3HW = resized[0] / 255 if fmt.is_rgb else _rgb_from_yuv(resized, fmt, frame.color_space, frame.color_range)
+    if frame.transfer != "sdr":
+        rgb_3HW = sdr_from_hdr(rgb_3HW, frame.transfer)
     return torch.rot90(rgb_3HW, rotation // 90, (1, 2)) if rotation else rgb_3HW
 
 

@@ -127,7 +127,15 @@ class VideoSink(FileSink):
         if not self._overwrite:
             self._path.open("xb").close()  # fails where another sink has taken the name meanwhile
         try:
-            file = _VideoFile(self._path, self._container, self._codec, picture, crf=self._options.crf, tick=tick)
+            file = _VideoFile(
+                self._path,
+                self._container,
+                self._codec,
+                picture,
+                crf=self._options.crf,
+                tick=tick,
+                pixel_aspect=_pixel_aspect(first),
+            )
             if self._earlier is not None:
                 file.take_over(self._earlier)
                 self._earlier.path.unlink()
@@ -150,7 +158,15 @@ class _VideoFile:
     """An open container with one video stream and, where depth is lossless, one of JSON about each frame."""
 
     def __init__(
-        self, path: Path, container: Container, codec: str, picture: Millimetres | Preview, *, crf: int, tick: Fraction
+        self,
+        path: Path,
+        container: Container,
+        codec: str,
+        picture: Millimetres | Preview,
+        *,
+        crf: int,
+        tick: Fraction,
+        pixel_aspect: Fraction,
     ) -> None:
         encoder, options = ENCODERS[codec]
         if codec != "ffv1":
@@ -165,6 +181,7 @@ class _VideoFile:
         self._video = cast(VideoStream, self._output.add_stream(encoder, options=options))
         context = self._video.codec_context
         context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.pixel_format
+        context.sample_aspect_ratio = pixel_aspect
         context.framerate, context.time_base = Fraction(0), tick  # no rate: Matroska would promise that it is constant
         context.thread_count = min(4, os.cpu_count() or 1)
         if codec != "ffv1":
@@ -221,3 +238,9 @@ class _VideoFile:
             cues = self._output.add_stream_from_template(template.streams.subtitles[0])
         cues.metadata["title"] = "one JSON object per frame: focal length, camera, exact time"
         return cues
+
+
+def _pixel_aspect(frame: DepthFrame) -> Fraction:
+    """Width of a pixel of the depth over its height, as far as the source told it of its own."""
+    stretched = Fraction(frame.source_width * frame.height, frame.source_height * frame.width)
+    return frame.capture.pixel_aspect * stretched if frame.capture.pixel_aspect != 1 else Fraction(1)

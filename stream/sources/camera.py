@@ -195,6 +195,7 @@ class Camera:
             uncertainty_ns=shot.uncertainty_ns,
             received_ns=shot.received_ns,
             late_ns=shot.late_ns,
+            pixel_aspect=shot.pixel_aspect,
         )
 
     # Between two connections ------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 FALLBACK_RATE = Fraction(25)  # for streams that say nothing about time; FFmpeg's own assumption
 _DEVICES = ("video4linux2,v4l2", "video4linux2", "v4l2", "avfoundation", "dshow")  # demuxers of cameras
+_LEAST_ASPECT = Fraction(1, 8)
 _TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")  # demuxers that render text files as pictures
 
 
@@ -68,6 +69,12 @@ class Connection:
     def frame_rate(self) -> Fraction | None:
         """Pictures per second by the container, ``None`` where it does not tell."""
         return self.stream.average_rate or self.stream.guessed_rate or None
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a decoded pixel over its height, 1 where nothing sensible is told."""
+        told = self.stream.sample_aspect_ratio
+        return Fraction(told) if told and _LEAST_ASPECT <= told <= 1 / _LEAST_ASPECT else Fraction(1)
 
     def packets(self) -> Iterator[av.Packet[av.VideoStream]]:
         """Packets until the container ends.
@@ -117,6 +124,7 @@ class FrameMaker:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._unpacker = Unpacker()
+        self._told_hdr = False
 
     def frame(
         self,
@@ -129,8 +137,12 @@ class FrameMaker:
         uncertainty_ns: int | None = None,
         received_ns: int,
         late_ns: int = 0,
+        pixel_aspect: Fraction = Fraction(1),
     ) -> Frame:
         """``picture`` as a frame; its planes keep the picture's memory alive.
+
+        Args:
+            pixel_aspect: width of a decoded pixel over its height; the others as in :class:`Capture`.
 
         Raises:
             SourceError: its layout cannot be converted.
@@ -139,6 +151,9 @@ class FrameMaker:
             unpacked = self._unpacker.unpack(picture)
         except av.FFmpegError as exc:
             raise source_error(exc, self._address) from exc
+        if unpacked.transfer != "sdr" and not self._told_hdr:
+            self._told_hdr = True
+            log.info("%s: HDR (%s), which is brought to SDR first", self._address.name, unpacked.transfer.upper())
         capture = Capture(
             index=index,
             pts=picture.pts,
@@ -149,6 +164,7 @@ class FrameMaker:
             received_ns=received_ns,
             late_ns=late_ns,
             rotation=unpacked.rotation,
+            pixel_aspect=pixel_aspect if unpacked.rotation in (0, 180) else 1 / pixel_aspect,
         )
         return Frame(
             capture=capture,
@@ -156,6 +172,7 @@ class FrameMaker:
             planes=unpacked.planes,
             color_space=unpacked.color_space,
             color_range=unpacked.color_range,
+            transfer=unpacked.transfer,
         )
 
 

@@ -117,6 +117,7 @@ class ImageSource:
             planes=upright.planes,
             color_space=picture.color_space,
             color_range=picture.color_range,
+            transfer=picture.transfer,
             focal_px=exif.focal_px(picture.geometry.width, picture.geometry.height),
         )
 

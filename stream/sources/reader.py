@@ -49,6 +49,7 @@ class Shot:
     uncertainty_ns: int | None
     received_ns: int
     late_ns: int
+    pixel_aspect: Fraction
     clock_offset_s: float | None
 
 
@@ -123,7 +124,7 @@ class Reader:
                 if reports:
                     self._clock.observe(packet)
                 for picture in connection.decode(packet):
-                    if not self.items.put(self._shot(picture, received_ns, connection.stream.time_base)):
+                    if not self.items.put(self._shot(picture, received_ns, connection)):
                         return
             raise SourceError(f"{self._address.name}: the stream ended; check the camera or server") from Interruption()
         except av.FFmpegError as exc:
@@ -138,8 +139,8 @@ class Reader:
         while len(self._arrivals) > _MOST_ARRIVALS:
             del self._arrivals[next(iter(self._arrivals))]
 
-    def _shot(self, picture: av.VideoFrame, received_ns: int, stream_time_base: Fraction | None) -> Shot:
-        time_base = picture.time_base or stream_time_base or 1 / FALLBACK_RATE
+    def _shot(self, picture: av.VideoFrame, received_ns: int, connection: Connection) -> Shot:
+        time_base = picture.time_base or connection.stream.time_base or 1 / FALLBACK_RATE
         pts_s = None
         if picture.pts is not None:
             pts_s = float(picture.pts * time_base)
@@ -158,5 +159,6 @@ class Reader:
             uncertainty_ns=uncertainty_ns(time_base) if by_camera else None,  # how long it was on its way is unknown
             received_ns=received_ns,
             late_ns=late_ns,
+            pixel_aspect=connection.pixel_aspect,
             clock_offset_s=self._clock.offset_s,
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import av
@@ -10,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
-from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, Geometry
+from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, Geometry, Transfer
 
 # AVColorSpace (ITU-T H.273 MatrixCoefficients). FCC and the two 601s differ by less than a code value; SMPTE 240M is
 # nearest to 709. Whatever is missing here is guessed from the size, as players do.
 _COLOR_SPACES: dict[int, ColorSpace] = {
     1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020",
 }  # fmt: skip
+_TRANSFERS: dict[int, Transfer] = {16: "pq", 18: "hlg"}  # H.273 TransferCharacteristics
 _COLOR_RANGES: dict[int, ColorRange] = {1: "limited", 2: "full"}
 
 
@@ -28,6 +30,7 @@ class Picture:
     planes: tuple[npt.NDArray[np.generic], ...]
     color_space: ColorSpace
     color_range: ColorRange
+    transfer: Transfer
     rotation: Literal[0, 90, 180, 270]
 
 
@@ -44,6 +47,7 @@ class Unpacker:
             av.FFmpegError: the layout cannot be converted.
         """
         color_space, color_range = _color_space(frame), _color_range(frame)
+        transfer, (mirror, rotation) = _TRANSFERS.get(int(frame.color_trc), "sdr"), _orientation(frame)
         # A yuvj format is the same memory as its yuv sibling with full range said in the name.
         name = frame.format.name.replace("yuvj", "yuv")
         if name not in PIXEL_FORMATS or any(p.line_size < 0 for p in frame.planes):
@@ -51,7 +55,8 @@ class Unpacker:
             code = 2 if color_range == "full" else 1  # same on both sides, or swscale would rescale the values
             frame = self._reformatter.reformat(frame, format=name, src_color_range=code, dst_color_range=code)
         geometry = Geometry(name, frame.width, frame.height)
-        return Picture(geometry, _plane_views(frame, geometry), color_space, color_range, _rotation(frame))
+        picture = Picture(geometry, _plane_views(frame, geometry), color_space, color_range, transfer, rotation)
+        return mirrored(picture, rotation) if mirror else picture
 
 
 def nearest_format(fmt: av.VideoFormat) -> str:
@@ -80,7 +85,7 @@ def mirrored(picture: Picture, rotation: Literal[0, 90, 180, 270]) -> Picture:
     Chroma of odd widths ends up one luma pixel off, which no one will see.
     """
     planes = tuple(np.ascontiguousarray(p[:, ::-1]) for p in picture.planes)
-    return Picture(picture.geometry, planes, picture.color_space, picture.color_range, rotation)
+    return replace(picture, planes=planes, rotation=rotation)
 
 
 def _plane_views(frame: av.VideoFrame, geometry: Geometry) -> tuple[npt.NDArray[np.generic], ...]:
@@ -107,7 +112,19 @@ def _color_range(frame: av.VideoFrame) -> ColorRange:
     return _COLOR_RANGES.get(int(frame.color_range), "limited" if color else "full")
 
 
-def _rotation(frame: av.VideoFrame) -> Literal[0, 90, 180, 270]:
-    # FFmpeg's angle is counter-clockwise and says what to do to the picture, as ours does; it runs from -180 to 180.
-    # (Not frame.side_data: PyAV raises there for side data it has no name for, EXIF among them.)
-    return cast(Literal[0, 90, 180, 270], round(frame.rotation / 90) * 90 % 360)
+def _orientation(frame: av.VideoFrame) -> tuple[bool, Literal[0, 90, 180, 270]]:
+    """Whether to flip ``frame`` left to right, and by how much to turn it afterwards, degrees counter-clockwise."""
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except (ValueError, KeyError):  # PyAV's, for a kind of side data it has no name for, or where there is none
+        data = None
+    if data is None:  # a matrix that only turns is in here
+        return False, _right_angle(float(frame.rotation))
+    a, b, _, c, d = np.frombuffer(cast(Any, data), "<i4")[:5].astype(np.float64)
+    mirror = a * d - b * c < 0
+    # FFmpeg's angle is counter-clockwise and says what to do to the picture, as ours does (libavutil/display.h).
+    return bool(mirror), _right_angle(-math.degrees(math.atan2(-b, -a) if mirror else math.atan2(b, a)))
+
+
+def _right_angle(degrees: float) -> Literal[0, 90, 180, 270]:
+    return cast(Literal[0, 90, 180, 270], round(degrees / 90) * 90 % 360)

@@ -132,6 +132,7 @@ class VideoFile:
             time_ns=round(seconds * 10**9),
             clock="media",
             received_ns=received_ns,
+            pixel_aspect=self._connection.pixel_aspect,
         )
 
 

@@ -338,3 +338,17 @@ def test_nothing_is_logged_or_printed(
             write(f"{tmp_path}/{name}", [ramp(0), ramp(1)])
     assert caplog.records == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+def test_wide_pixels_stay_wide(tmp_path: Path, name: str) -> None:
+    wide = recaptured(ramp(0), pixel_aspect=Fraction(64, 45))
+    write(f"{tmp_path}/{name}", [wide, recaptured(wide, pts=512)])
+    with av.open(tmp_path / name) as file:
+        assert file.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
+
+
+def test_square_pixels_are_not_spoken_of(tmp_path: Path) -> None:
+    write(f"{tmp_path}/a.mp4", [ramp(0)])
+    with av.open(tmp_path / "a.mp4") as file:
+        assert file.streams.video[0].sample_aspect_ratio in (None, 0, 1)

@@ -145,3 +145,10 @@ def test_unpacker_follows_changing_layouts() -> None:
     for layout in ("yuv420p12le", "rgba", "gray16le", "yuyv422", "yuv420p12le"):
         picture = unpacker.unpack(media.video_frame(media.numbered(7), layout))
         assert picture.geometry.pixel_format == nearest_format(av.VideoFormat(layout, 64, 48))
+
+
+@pytest.mark.parametrize(("code", "transfer"), [(16, "pq"), (18, "hlg"), (1, "sdr"), (2, "sdr"), (14, "sdr")])
+def test_what_code_values_mean_is_told(code: int, transfer: str) -> None:
+    frame = av.VideoFrame(32, 16, "yuv420p10le")
+    frame.color_trc = code
+    assert Unpacker().unpack(frame).transfer == transfer

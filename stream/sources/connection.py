@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
 from typing import cast
 
 import av
@@ -15,6 +16,7 @@ from stream.errors import SourceError
 from stream.frame import Capture, Clock, Frame
 from stream.sources.address import Address
 from stream.sources.config import SourceConfig
+from stream.sources.deinterlace import Deinterlacer
 from stream.sources.ffmpeg_errors import Interruption, source_error
 from stream.sources.unpack import Unpacker
 
@@ -23,6 +25,15 @@ log = logging.getLogger(__name__)
 FALLBACK_RATE = Fraction(25)  # for streams that say nothing about time; FFmpeg's own assumption
 _DEVICES = ("video4linux2,v4l2", "video4linux2", "v4l2", "avfoundation", "dshow")  # demuxers of cameras
 _LEAST_ASPECT = Fraction(1, 8)
+_RAW_FORMATS = ("h264", "hevc", "vvc", "mpegvideo", "m4v", "h263", "h261", "cavsvideo", "dirac", "vc1", "obu")
+_DISORDERED_CODECS = (
+    "mpeg1video",
+    "mpeg2video",
+    "mpeg4",
+    "h263",
+    "vc1",
+    "wmv3",
+)  # with low delay, where there are B-frames
 _TEXT_FORMATS = ("tty", "bin", "xbin", "adf", "idf")  # demuxers that render text files as pictures
 
 
@@ -47,17 +58,21 @@ class Connection:
     def __init__(self, address: Address, config: SourceConfig, *, first_index: int = 0) -> None:
         self._address = address
         self._first_index = first_index
+        self._times: list[int] = []  # of packets in the decoder, where those of pictures are not told
         self.pictures = self.rejected = 0
         self.container = _open(address, config)
         try:
             self.stream = _video_stream(self.container, address)
             # HTTP serves both; a camera has no end and therefore no duration. Nor has a picture, but it is no camera.
             still = self.container.format.name.endswith("_pipe")
+            self._deinterlacer = Deinterlacer(self.stream.time_base or 1 / FALLBACK_RATE)
             self._lends = self.container.format.name in _DEVICES
             self.live = (self.container.duration is None and not still) if address.live is None else address.live
             if self.live:
                 # Frame threads would hold back one picture per thread.
-                self.stream.codec_context.flags |= Flags.low_delay
+                context = self.stream.codec_context
+                if not (context.has_b_frames and context.name in _DISORDERED_CODECS):
+                    context.flags |= Flags.low_delay
                 self.stream.thread_type = "SLICE"
             else:
                 self.stream.thread_type = "AUTO"
@@ -68,6 +83,8 @@ class Connection:
     @property
     def frame_rate(self) -> Fraction | None:
         """Pictures per second by the container, ``None`` where it does not tell."""
+        if self.container.format.name in _RAW_FORMATS:  # whose average is what FFmpeg assumes
+            return self.stream.guessed_rate or None
         return self.stream.average_rate or self.stream.guessed_rate or None
 
     @property
@@ -88,30 +105,42 @@ class Connection:
                 yield packet
 
     def decode(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
-        """Pictures that ``packet`` completes; with ``None`` those that the decoder still holds.
+        """Pictures that ``packet`` completes, deinterlaced; with ``None`` those that are still held.
 
         A packet the decoder rejects costs its own picture: one warning at the first.
 
         Raises:
             SourceError: the decoder failed altogether.
         """
+        if packet is not None and self.container.format.name == "avi" and packet.dts is not None:
+            heappush(self._times, packet.dts)
         try:
             decoded = self.stream.codec_context.decode(packet)
         except av.error.EOFError:  # nothing left to flush
-            return []
+            decoded = []
         except av.error.InvalidDataError as exc:
             self.rejected += 1
+            if packet is not None and packet.dts in self._times:
+                self._times.remove(packet.dts)
+                heapify(self._times)
             # A live stream is joined between two key frames: until the first picture there is nothing to warn about.
             if self.rejected == 1 and (self.pictures or not self.live):
                 last = self._first_index + self.pictures - 1
                 log.warning("%s: damaged data after frame %d left out", self._address.name, last)
             if packet is None:
                 log.debug("%s: %s while flushing", self._address.name, exc.strerror)
-            return []
+            decoded = []
         except av.FFmpegError as exc:
             raise source_error(exc, self._address) from exc
         self.pictures += len(decoded)
-        return decoded
+        for picture in decoded[: len(self._times)]:
+            # AVI has the order of decoding alone. The n-th picture is shown when the n-th packet is due.
+            picture.pts = heappop(self._times)
+        try:
+            whole = self._deinterlacer.pictures(decoded)
+            return whole if packet is not None else [*whole, *self._deinterlacer.flush()]
+        except av.FFmpegError as exc:
+            raise source_error(exc, self._address) from exc
 
     def close(self) -> None:
         """Close the file or device. May be called again."""

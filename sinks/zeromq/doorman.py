@@ -3,10 +3,16 @@
 ZeroMQ's I/O thread accepts whoever comes, and keeps whatever they subscribe to. The doorman sees each connection by the
 socket's monitor, asks the kernel how much it has sent, and hangs up by the connection's own descriptor, which ZeroMQ
 takes for a peer that has gone. So nothing of this waits for the thread that publishes, nor that thread for it.
+
+When more come than can be looked at, the door is shut for a moment: the kernel drops their requests at the listening
+socket, by a filter of one instruction. What a peer has subscribed to is forgotten, when it goes, by a walk through all
+that all have subscribed to, which the thread that publishes has to take. Without the door, a flood of peers who each
+bring a few topics keeps it walking for as long as it lasts.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import socket
@@ -22,17 +28,21 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 _GREETED = 91  # bytes of the shortest handshake, a greeting and a READY: who has sent fewer is no peer yet
-_BURST, _RATE = 4096, 256  # bytes a peer may send, at once and each second: handshake, topics, heartbeats
+_BURST, _RATE = 2048, 64  # bytes a peer may send, at once and each second: handshake, topics, heartbeats
 _ARRIVALS, _FINE = 16, 3  # new connections, at once and each second; and how many fewer for each flood
-_LOUD = 1024  # bytes that no handshake and no few topics need
+_MOST = 32 << 10  # bytes in all, after which a peer has to come anew: with a ping each second in about an hour
 _SWEEP_MS, _YOUNG_SWEEP_MS = 20, 2  # in 2 ms a flood can bring in some hundred kilobytes
 _YOUNG_S = 1.0
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-_EVENTS = _FAILED | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
+_EVENTS = _FAILED | zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED
 _ESTABLISHED = 1
 _BYTES_RECEIVED = struct.Struct("=Q")
 _BYTES_RECEIVED_AT = 128  # in Linux's struct tcp_info, since 4.1
 _RESET = struct.pack("ii", 1, 0)
+# Linux's socket filters: BPF_RET | BPF_K with 0, "keep no byte of it". Python's socket module names neither option.
+_ATTACH_FILTER, _DETACH_FILTER = 26, 27
+_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+_SHUT_S = 0.5  # until so many have been forgotten that some may come
 _log = logging.getLogger(__name__)
 
 
@@ -89,6 +99,45 @@ class _Peer:
         self.connection.close()
 
 
+class _Door:
+    """A listening socket, through which nobody comes while it is shut. On Linux, over TCP; elsewhere always open."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._listener = socket.socket(fileno=os.dup(descriptor))
+        self._can_shut = sys.platform.startswith("linux") and self._listener.family != socket.AF_UNIX
+        self._open_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._open_at is None
+
+    def shut(self, now: float) -> None:
+        """For a moment, from now on."""
+        if self._can_shut and self._open_at is None:
+            program = ctypes.create_string_buffer(_DROP_ALL, len(_DROP_ALL))
+            described = struct.pack("HL", 1, ctypes.addressof(program))
+            self._can_shut = self._set(_ATTACH_FILTER, described)
+            self._open_at = now + _SHUT_S
+
+    def look(self, now: float) -> None:
+        """Open it, if it is time."""
+        if self._open_at is not None and now >= self._open_at:
+            self._open_at = None
+            self._set(_DETACH_FILTER, struct.pack("i", 0))
+
+    def close(self) -> None:
+        """Know nothing of it any more."""
+        self.look(float("inf"))
+        self._listener.close()
+
+    def _set(self, option: int, value: bytes) -> bool:
+        try:
+            self._listener.setsockopt(socket.SOL_SOCKET, option, value)
+        except OSError:  # a kernel without filters, or it listens no longer
+            return False
+        return True
+
+
 class Doorman:
     """Watches one socket of ZeroMQ from the moment it is made, in a thread of its own, until :meth:`leave`.
 
@@ -109,9 +158,9 @@ class Doorman:
         self._complained: dict[str, float] = {}
         self._endpoint: str | None = None
         self._peers: dict[int, _Peer] = {}
+        self._door: _Door | None = None
         self._arrivals = Bucket(_ARRIVALS, _ARRIVALS)
         self._failed = self._hung_up = 0
-        self._too_many_topics = False
         address = f"inproc://doorman-{uuid.uuid4().hex}"
         publisher.monitor(address, _EVENTS)
         self._monitor = publisher.context.socket(zmq.PAIR)
@@ -135,17 +184,14 @@ class Doorman:
         self._publisher.monitor(None, 0)
         self._thread.join()
 
-    def hang_up_on_the_loudest(self) -> None:
-        """Have the peer dropped that has sent the most, unless none has sent much. Any thread may ask for it."""
-        self._too_many_topics = True
-
     # In its thread ----------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         sweep_at = 0.0
         try:
             while True:
-                wait_ms = max(sweep_at - time.monotonic(), 0.0) * 1e3 if self._peers else None
+                quiet = not self._peers and (self._door is None or self._door.is_open)
+                wait_ms = None if quiet else max(sweep_at - time.monotonic(), 0.0) * 1e3
                 if self._monitor.poll(wait_ms) and not self._take_event():
                     return
                 if (now := time.monotonic()) >= sweep_at:
@@ -156,6 +202,8 @@ class Doorman:
             self._monitor.close(linger=0)
             for peer in self._peers.values():
                 peer.connection.close()
+            if self._door is not None:
+                self._door.close()
 
     def _take_event(self) -> bool:
         """Returns whether there will be another."""
@@ -163,7 +211,10 @@ class Doorman:
         kind, descriptor = event["event"], int(event["value"])
         if kind == zmq.EVENT_MONITOR_STOPPED:
             return False
-        if kind == zmq.EVENT_ACCEPTED:
+        if kind == zmq.EVENT_LISTENING:
+            with suppress(OSError):
+                self._door = _Door(descriptor)
+        elif kind == zmq.EVENT_ACCEPTED:
             if self._most is not None:
                 self._welcome(descriptor, self._most)
         elif kind == zmq.EVENT_DISCONNECTED:
@@ -187,6 +238,8 @@ class Doorman:
             old.connection.close()
         if not self._arrivals.take(1):
             peer.hang_up()
+            if self._door is not None:
+                self._door.shut(time.monotonic())
             self._complain("many", "more connections come than can be served; some are hung up on")
             return
         if len(self._peers) >= most:
@@ -209,6 +262,8 @@ class Doorman:
         return self._endpoint.endswith(f":{here[1]}" if isinstance(here, tuple) else f"//{here}")
 
     def _sweep(self) -> None:
+        if self._door is not None:
+            self._door.look(time.monotonic())
         for descriptor, peer in list(self._peers.items()):
             before = peer.sent
             try:
@@ -220,11 +275,8 @@ class Doorman:
                 peer.connection.close()
             elif peer.sent > before and not peer.allowance.take(peer.sent - before):
                 self._turn_out(descriptor, "a peer sent far more than subscriptions and was hung up on")
-        if self._too_many_topics:
-            self._too_many_topics = False
-            loudest = max(self._peers, key=lambda d: self._peers[d].sent, default=None)
-            if loudest is not None and self._peers[loudest].sent > _LOUD:
-                self._turn_out(loudest, "too many topics are subscribed to; the peer that sent most was hung up on")
+            elif peer.sent > _MOST:  # pings or topics, nobody can tell; what it subscribed to is forgotten with it
+                self._peers.pop(descriptor).hang_up()
 
     def _turn_out(self, descriptor: int, why: str) -> None:
         self._peers.pop(descriptor).hang_up()

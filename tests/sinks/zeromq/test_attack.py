@@ -36,7 +36,7 @@ def holds(of: dict[str, float]) -> bool:
     return bool(of["alive"]) and of["lost"] <= of["due"] * 0.2 and of["age_s"] < 2 and of["growth_mb"] < 150
 
 
-@pytest.mark.parametrize("attack", ["huge topics", "all"])
+@pytest.mark.parametrize("attack", ["huge topics", "long topics", "all"])
 def test_nobody_ends_stalls_or_bloats_the_publisher(tmp_path: Path, attack: str) -> None:
     of = outcome(tmp_path, "ours", attack, 2.5)
     assert holds(of), of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -12,6 +13,8 @@ from typing import Protocol
 from sinks.files.target import check_target
 from stream.errors import SinkError
 from stream.frame import DepthFrame
+
+_log = logging.getLogger(__name__)
 
 
 class OpenFile(Protocol):
@@ -24,6 +27,9 @@ class OpenFile(Protocol):
 
 class FileSink(ABC):
     """Writes frames to a file that is created with the first one. After an error nothing more is written to it.
+
+    A frame that does not fit into the file, by its size, begins another one: ``a.mkv`` is finished, and ``a-0002.mkv``
+    goes on. Such a number is the next one that is free; a file that is there is never replaced by it.
 
     Args:
         path: the file.
@@ -43,7 +49,8 @@ class FileSink(ABC):
         errors: tuple[type[Exception], ...],
         kept: str = "what reached the disk is kept",
     ) -> None:
-        self._path = path
+        self._path = self._target = path
+        self._part = 1
         self._overwrite = overwrite
         self._errors: tuple[type[Exception], ...] = (OSError, *errors)
         self._reasons = {
@@ -57,11 +64,15 @@ class FileSink(ABC):
 
     @property
     def name(self) -> str:
-        return str(self._path)
+        return str(self._target)
 
     @abstractmethod
     def _create(self, first: DepthFrame, /) -> OpenFile:
         """Create the file, for frames such as ``first``, which is written next."""
+
+    def _fits(self, _frame: DepthFrame, /) -> bool:
+        """Whether the open file can take the frame."""
+        return True
 
     def write(self, frame: DepthFrame) -> None:
         """Write one frame.
@@ -74,6 +85,8 @@ class FileSink(ABC):
             raise SinkError(f"cannot write {self._path}: {why}")
         try:
             with self._as_sink_error():
+                if self._file is not None and not self._fits(frame):
+                    self._finish_part(frame)
                 if self._file is None:
                     self._file = self._create(frame)
                 self._file.write(frame)
@@ -93,6 +106,29 @@ class FileSink(ABC):
             return
         with suppress(SinkError) if self._failed else nullcontext(), self._as_sink_error():
             file.finish()
+
+    def _is_taken(self, path: Path, /) -> bool:
+        """Whether a file of that name is there, or one that belongs to it."""
+        return path.exists() or path.is_symlink()
+
+    def _finish_part(self, frame: DepthFrame) -> None:
+        """Finish the file; the next one gets a number."""
+        file, self._file = self._file, None
+        assert file is not None
+        file.finish()
+        done, self._overwrite = self._path, False
+        while self._is_taken(self._path):
+            self._part += 1
+            self._path = self._target.with_stem(f"{self._target.stem}-{self._part:04d}")
+        _log.warning(
+            "%s: frame %d is %dx%d; %s is finished, and %s goes on",
+            self._target.name,
+            frame.capture.index,
+            frame.width,
+            frame.height,
+            done.name,
+            self._path.name,
+        )
 
     @contextmanager
     def _as_sink_error(self) -> Iterator[None]:

@@ -2,7 +2,10 @@
 
 =====================  ==========================================================================
 ``depth.mp4``          a video to look at, :class:`sinks.video.sink.VideoSink`
-``depth.mkv?codec=…``  with ``codec=ffv1``, lossless depth in millimetres
+``depth.mkv?codec=…``  with ``codec=ffv1``, lossless depth in millimetres or other codes
+``png:FOLDER``         16-bit PNG files, :class:`sinks.files.png.PngSink`
+``exr:FOLDER``         OpenEXR files, :class:`sinks.files.exr.ExrSink`
+``npz:FOLDER``         NumPy archives, :class:`sinks.files.npz.NpzSink`
 ``walk.mcap``          ROS 2 messages, :class:`sinks.ros.sink.McapSink`; ``mcap:…`` for a name of another ending
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
@@ -97,6 +100,32 @@ def _mcap(uri: SinkUri, overwrite: bool) -> Sink:
     return McapSink(uri.target, parse_options(uri, McapOptions), overwrite=overwrite)
 
 
+def _folder(uri: SinkUri) -> str:
+    if not uri.target:
+        raise ConfigError(f"{uri.text!r} names no folder; write for example {uri.scheme}:depth")
+    return uri.target
+
+
+def _png(uri: SinkUri, overwrite: bool) -> Sink:
+    from sinks.files.png import PngOptions, PngSink
+
+    return PngSink(_folder(uri), parse_options(uri, PngOptions), overwrite=overwrite)
+
+
+def _npz(uri: SinkUri, overwrite: bool) -> Sink:
+    from sinks.files.npz import NpzOptions, NpzSink
+
+    return NpzSink(_folder(uri), parse_options(uri, NpzOptions), overwrite=overwrite)
+
+
+def _exr(uri: SinkUri, overwrite: bool) -> Sink:
+    try:
+        from sinks.files.exr import ExrOptions, ExrSink
+    except ModuleNotFoundError as exc:
+        raise ConfigError(f"{uri.text} needs the Python package OpenEXR: pip install '.[exr]'") from exc
+    return ExrSink(_folder(uri), parse_options(uri, ExrOptions), overwrite=overwrite)
+
+
 def _path(uri: SinkUri, overwrite: bool) -> Sink:
     return (_mcap if uri.target.lower().endswith(".mcap") else _video)(uri, overwrite)
 
@@ -125,6 +154,9 @@ _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
     "": _path,
     "file": _file,
     "mcap": _mcap,
+    "png": _png,
+    "exr": _exr,
+    "npz": _npz,
     "zmq+tcp": _zmq,
     "zmq+ipc": _zmq,
     "null": _null,

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 from sinks import open_sink
-from sinks.files.file_sink import numbered
 from sinks.files.journal import Journal, Record
 from sinks.files.target import check_target
 from sinks.uri import parse_uri
@@ -17,11 +16,12 @@ from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
 
 _FILES = ("", "file", "mcap")
-"""Schemes of sinks that write one file."""
+_FOLDERS = ("png", "exr", "npz")
+"""Schemes of sinks that write one file, or a folder of files."""
 
 
 class PartSink:
-    """A sink of a file that has another name until it is whole: ``walk.part.mp4`` for ``walk.mp4``.
+    """A sink of a file or folder that has another name until it is whole: ``walk.part.mp4`` for ``walk.mp4``.
 
     A run that was killed can be gone on with: see :meth:`earlier` and :meth:`resume`.
 
@@ -35,8 +35,12 @@ class PartSink:
 
     def __init__(self, uri: str, *, overwrite: bool) -> None:
         self._path, self._overwrite = _path_of(uri), overwrite
-        check_target(self._path.absolute(), overwrite=overwrite)
-        self.part = self._path.with_name(f"{self._path.stem}.part{self._path.suffix}")
+        if parse_uri(uri).scheme not in _FOLDERS:
+            check_target(self._path.absolute(), overwrite=overwrite)
+        elif self._path.exists() and not overwrite:
+            raise SinkError(f"{self._path} exists; choose another name or use `overwrite=True`")
+        self._prefix = f"{self._path.stem}.part"  # of the names of all that belongs to it
+        self.part = self._path.with_name(self._prefix + self._path.suffix)
         self._sink: Any = open_sink(_with_path(uri, self.part), overwrite=True)
         self._journal = Journal(self.part.with_name(f"{self.part.name}.journal"), of=self._path)
         self._options = parse_uri(uri).options
@@ -66,9 +70,9 @@ class PartSink:
             self._journal.remove()
         again = self._of_earlier(identity)
         if not again:  # what is there is begun anew, also where it went on in a second file
-            for stale in self.part.parent.glob(f"{glob.escape(self.part.stem)}-[0-9][0-9][0-9][0-9]{self.part.suffix}"):
-                if stale.is_file():
-                    stale.unlink()
+            numbered = f"{glob.escape(self._prefix)}-[0-9][0-9][0-9][0-9]{self.part.suffix}*"
+            for stale in filter(Path.is_file, self.part.parent.glob(numbered)):
+                stale.unlink()
         return again
 
     def _of_earlier(self, identity: Mapping[str, object]) -> Sequence[Record]:
@@ -108,25 +112,30 @@ class PartSink:
         Raises:
             SinkError: something else has got that name meanwhile, or the system refuses.
         """
-        for number, part in enumerate(self._sink.paths, 1):
-            path = numbered(self._path, number)
+        for part in self._sink.paths:  # the part, what belongs to it, and numbered ones where it went on in another
+            path = self._path.with_name(self._path.stem + part.name.removeprefix(self._prefix))
             if not self._overwrite and path.exists():
                 raise SinkError(f"{path} has come to exist meanwhile; what was written is in {part}")
             try:
-                part.replace(path)
+                if part.is_dir() and path.exists():
+                    for file in part.iterdir():
+                        file.replace(path / file.name)
+                    part.rmdir()
+                else:
+                    part.replace(path)
             except OSError as exc:
                 raise SinkError(f"cannot rename {part} to {path}: {exc.strerror}") from exc
         self._journal.remove()
 
 
 def is_file(uri: str) -> bool:
-    """Whether the sink ``uri`` writes one file.
+    """Whether the sink ``uri`` writes a file, or a folder of files.
 
     Raises:
         ConfigError: as :func:`sinks.uri.parse_uri`.
     """
     parsed = parse_uri(uri)
-    return parsed.scheme in _FILES and bool(parsed.target)
+    return parsed.scheme in (*_FILES, *_FOLDERS) and bool(parsed.target)
 
 
 def is_there(uri: str) -> bool:
@@ -156,7 +165,7 @@ def for_video(uri: str, *, out: Path, folder: PurePath, stem: str) -> str:
         ConfigError: all videos would be written into one file, or the file is to be somewhere else than in ``out``.
     """
     parsed = parse_uri(uri)
-    if parsed.scheme not in _FILES:
+    if not is_file(uri):
         return uri.replace("{stem}", quote(stem))
     if "{stem}" not in parsed.target:
         raise ConfigError(f"{parsed.text} would be written by every video; put {{stem}} into its name")
@@ -172,8 +181,8 @@ def _path_of(uri: str) -> Path:
 
 
 def _with_path(uri: str, path: Path) -> str:
-    """``uri`` of a file, with another path and all its options."""
+    """``uri`` of a file or folder, with another path and all its options."""
     _, question, query = uri.partition("?")
-    if parse_uri(uri).scheme == "mcap":
-        return f"mcap:{quote(str(path))}{question}{query}"
+    if (scheme := parse_uri(uri).scheme) not in ("", "file"):
+        return f"{scheme}:{quote(str(path))}{question}{query}"
     return f"{quote(str(path if path.is_absolute() else Path.cwd() / path))}{question}{query}"

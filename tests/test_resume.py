@@ -14,7 +14,7 @@ from stream import command_line
 from tests.support.media import noisy_video
 from tests.support.process import Process
 
-OUTPUTS = ("--sink", "mm.mkv?codec=ffv1", "--sink", "view.mp4")
+OUTPUTS = ("--sink", "mm.mkv?codec=ffv1", "--sink", "view.mp4", "--sink", "png:png?encoding=log")
 FRAMES = 30
 
 
@@ -63,8 +63,11 @@ def kill_after(film: Path, folder: Path, frames: int) -> None:
 
 
 def assert_same(a: Path, b: Path) -> None:
-    assert sorted(p.name for p in a.iterdir()) == ["mm.mkv", "view.mp4"]
+    assert sorted(p.name for p in a.iterdir()) == ["mm.mkv", "mm.mkv.json", "png", "view.mp4"]
     assert content(a / "mm.mkv") == content(b / "mm.mkv")
+    assert [p.read_bytes() for p in sorted((a / "png").iterdir())] == [
+        p.read_bytes() for p in sorted((b / "png").iterdir())
+    ]
     assert times(a / "view.mp4") == times(b / "view.mp4")
     assert len(times(a / "view.mp4")) == FRAMES
 
@@ -73,7 +76,8 @@ def test_killed_twice_it_comes_to_the_same(film: Path, tmp_path: Path, monkeypat
     killed, alone = tmp_path / "killed", tmp_path / "alone"
     kill_after(film, killed, 14)
     assert sorted(p.name for p in killed.iterdir()) == [
-        "mm.part.mkv", "mm.part.mkv.journal", "view.part.mp4", "view.part.mp4.journal",
+        "mm.part.mkv", "mm.part.mkv.journal", "mm.part.mkv.json", "png.part", "png.part.journal", "view.part.mp4",
+        "view.part.mp4.journal",
     ]  # fmt: skip
     kill_after(film, killed, 22)
     assert run(film, killed, monkeypatch) == command_line.DONE
@@ -99,13 +103,13 @@ def test_another_option_or_source_is_refused_by_name(
 ) -> None:
     killed = tmp_path / "killed"
     kill_after(film, killed, 12)
-    before = {p.name: p.read_bytes() for p in killed.iterdir()}
+    before = {p: p.read_bytes() for p in killed.rglob("*") if p.is_file()}
     assert run(film, killed, monkeypatch, "--fov", "60") == command_line.FAILED
     assert "mm.mkv was begun by another run, fov: None, now 60.0" in capsys.readouterr().err
     noisy_video(film, FRAMES + 1)
     assert run(film, killed, monkeypatch) == command_line.FAILED
     assert "source size" in capsys.readouterr().err
-    assert {p.name: p.read_bytes() for p in killed.iterdir()} == before
+    assert {p: p.read_bytes() for p in killed.rglob("*") if p.is_file()} == before
     assert run(film, killed, monkeypatch, "--overwrite") == command_line.DONE
-    assert sorted(p.name for p in killed.iterdir()) == ["mm.mkv", "view.mp4"]
+    assert sorted(p.name for p in killed.iterdir()) == ["mm.mkv", "mm.mkv.json", "png", "view.mp4"]
     assert len(times(killed / "mm.mkv")) == FRAMES + 1

@@ -247,7 +247,7 @@ def test_pictures_of_several_sizes_become_several_lossless_videos(run, tmp_path:
     for i, size in enumerate([(64, 48), (64, 48), (32, 24)]):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size[::-1], 3), 90, np.uint8))
     assert run(tmp_path / "*.png", "--sink", "mm.mkv?codec=ffv1")[0] == 0
-    assert sorted(p.name for p in tmp_path.glob("mm*")) == ["mm-0002.mkv", "mm.mkv"]
+    assert sorted(p.name for p in tmp_path.glob("mm*")) == ["mm-0002.mkv", "mm-0002.mkv.json", "mm.mkv", "mm.mkv.json"]
     assert (len(decode(tmp_path / "mm.mkv")), len(decode(tmp_path / "mm-0002.mkv"))) == (2, 1)
 
 

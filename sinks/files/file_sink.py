@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
@@ -20,25 +20,16 @@ _log = logging.getLogger(__name__)
 class OpenFile(Protocol):
     """A file that is being written."""
 
-    def takes(self, frame: DepthFrame) -> bool:
-        """Whether ``frame`` is such that it can go into this file."""
-        ...
-
     def write(self, frame: DepthFrame) -> None: ...
 
     def finish(self) -> None: ...
 
 
-def numbered(path: Path, number: int) -> Path:
-    """``depth.mkv`` as its second file: ``depth-0002.mkv``."""
-    return path if number == 1 else path.with_name(f"{path.stem}-{number:04}{path.suffix}")
-
-
 class FileSink(ABC):
     """Writes frames to a file that is created with the first one. After an error nothing more is written to it.
 
-    A frame that the file cannot take, of another size for one, begins another: ``depth.mkv`` is finished and goes on as
-    ``depth-0002.mkv``.
+    A frame that does not fit into the file, by its size, begins another one: ``a.mkv`` is finished, and ``a-0002.mkv``
+    goes on. Such a number is the next one that is free; a file that is there is never replaced by it.
 
     Args:
         path: the file.
@@ -61,7 +52,8 @@ class FileSink(ABC):
         errors: tuple[type[Exception], ...],
         kept: str = "what reached the disk is kept",
     ) -> None:
-        self._whole = self._path = path
+        self._path = self._target = path
+        self._part = 1
         self._overwrite = overwrite
         self._errors: tuple[type[Exception], ...] = (OSError, *errors)
         self._reasons = {
@@ -76,11 +68,15 @@ class FileSink(ABC):
 
     @property
     def name(self) -> str:
-        return str(self._whole)
+        return str(self._target)
 
     @abstractmethod
     def _create(self, first: DepthFrame, /) -> OpenFile:
         """Create the file, for frames such as ``first``, which is written next."""
+
+    def _fits(self, _frame: DepthFrame, /) -> bool:
+        """Whether the open file can take the frame."""
+        return True
 
     def write(self, frame: DepthFrame) -> None:
         """Write one frame.
@@ -93,25 +89,15 @@ class FileSink(ABC):
             raise SinkError(f"cannot write {self._path}: {why}")
         try:
             with self._as_sink_error():
-                if self._file is not None and not self._file.takes(frame):
-                    self._begin_another(frame)
+                if self._file is not None and not self._fits(frame):
+                    self._finish_part(frame)
                 if self._file is None:
                     self._file = self._create(frame)
-                    self.paths.append(self._path)
+                    self.paths += [self._path, *self._belonging(self._path)]
                 self._file.write(frame)
         except BaseException:
             self._failed = True
             raise
-
-    def _begin_another(self, frame: DepthFrame) -> None:
-        file, self._file = self._file, None
-        assert file is not None
-        file.finish()
-        self._path = numbered(self._whole, len(self.paths) + 1)
-        _log.warning(
-            "%s: from frame %d on pictures are %d x %d; they go into %s",
-            self._whole, frame.capture.index, frame.width, frame.height, self._path,
-        )  # fmt: skip
 
     def close(self) -> None:
         """Finish the file. Without a frame there is none; after an error, what reached the disk stays.
@@ -125,6 +111,33 @@ class FileSink(ABC):
             return
         with suppress(SinkError) if self._failed else nullcontext(), self._as_sink_error():
             file.finish()
+
+    def _is_taken(self, path: Path, /) -> bool:
+        """Whether a file of that name is there, or one that belongs to it."""
+        return any(p.exists() or p.is_symlink() for p in (path, *self._belonging(path)))
+
+    def _belonging(self, _path: Path, /) -> Sequence[Path]:
+        """Files that are written beside the one of that name."""
+        return ()
+
+    def _finish_part(self, frame: DepthFrame) -> None:
+        """Finish the file; the next one gets a number."""
+        file, self._file = self._file, None
+        assert file is not None
+        file.finish()
+        done, self._overwrite = self._path, False
+        while self._is_taken(self._path):
+            self._part += 1
+            self._path = self._target.with_stem(f"{self._target.stem}-{self._part:04d}")
+        _log.warning(
+            "%s: frame %d is %dx%d; %s is finished, and %s goes on",
+            self._target.name,
+            frame.capture.index,
+            frame.width,
+            frame.height,
+            done.name,
+            self._path.name,
+        )
 
     @contextmanager
     def _as_sink_error(self) -> Iterator[None]:

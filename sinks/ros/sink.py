@@ -139,9 +139,6 @@ class _Recording:
         self._time = RosTime()
         self._bag: Bag | None = None
 
-    def takes(self, _frame: DepthFrame) -> bool:
-        return True  # each message has its own size and camera
-
     def write(self, frame: DepthFrame) -> None:
         options, stamp_ns = self._options, self._time.stamp_ns(frame)
         messages = _messages(frame, stamp_ns, options)

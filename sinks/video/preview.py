@@ -73,10 +73,6 @@ class Preview:
         self._canvas[:, width:] = self._canvas[:, width - 1 : width]
         return self._canvas
 
-    def takes(self, _frame: DepthFrame) -> bool:
-        """Any frame is drawn, whatever its size."""
-        return True
-
     def render(self, frame: DepthFrame) -> npt.NDArray[np.uint8]:
         """The picture as planar 4:2:0 Y′CbCr, BT.601, limited range: ``uint8 [height·3/2, width]``, likewise a buffer.
 

@@ -1,4 +1,4 @@
-"""Depth as a video: colours to look at, or lossless millimetres to compute with. Only here is video opened to write."""
+"""Depth as a video: colours to look at, or lossless codes to compute with. Only here is video opened to write."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from av.stream import Stream
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from sinks.files.file_sink import FileSink, numbered
+from sinks.depth_codes import FAR_M, NEAR_M, DepthCodes, Encoding
+from sinks.files.file_sink import FileSink
+from sinks.files.target import check_target
 from sinks.frame_json import describe, to_json
-from sinks.millimetres import Millimetres
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
 from sinks.video.containers import ENCODERS, CodecName, Container, choose_container
 from sinks.video.earlier import packets, whole_frames
+from sinks.video.lossless import LosslessDepth
 from sinks.video.preview import Preview, View
 from sinks.video.timeline import Timeline, choose_tick
 from stream.errors import ConfigError, SinkError
@@ -34,36 +36,52 @@ class VideoOptions:
 
     Attributes:
         view: depth alone, or the source picture with depth to its right.
-        min, max: metres at the ends of the colour map, the same in every frame.
+        min, max: metres at the ends of the colour map, the same in every frame; 0.5 and 50 unless given. Those of the
+            codes with encoding=log and inverse; 0.1 and 10000 unless given.
         scale: colours spaced evenly in log depth, inverse depth or depth.
         colormap: OpenCV's name of the colours; near is its high end.
         legend: draw the scale of metres into the picture.
-        codec: ``auto`` is h264, in WebM vp9. ``ffv1`` keeps depth itself, lossless: 16-bit millimetres in Matroska, 0
-            no estimate, 65535 beyond range, and a subtitle track with each frame's focal length and exact time as JSON.
+        codec: ``auto`` is h264, in WebM vp9. ``ffv1`` keeps depth itself, lossless: 16-bit codes in Matroska, 0 no
+            estimate, 65535 beyond range, and a subtitle track with each frame's focal length and exact time as JSON. A
+            frame of another size begins a new file with a number. The others fit it into the first one's size.
+        encoding: of ffv1's codes, see :mod:`sinks.depth_codes`; noted in the file's tags and in a JSON file beside it.
         crf: quality of h264 and vp9, 0 the best and largest … 51.
     """
 
     view: View = "depth"
-    min: float = MIN_M
-    max: float = MAX_M
+    min: float | None = None
+    max: float | None = None
     scale: Scale = SCALE
     colormap: ColormapName = COLORMAP
     legend: bool = True
     codec: CodecName = "auto"
+    encoding: Encoding = "mm"
     crf: int = 20
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
             raise ConfigError(f"crf must be from 0 (best) to 51, not {self.crf}")
-        self.make_colormap()  # refuses a range that cannot be
         changed = [f.name for f in fields(self) if f.name != "codec" and getattr(self, f.name) != f.default]
-        if self.codec == "ffv1" and changed:
+        if self.codec != "ffv1":
+            if self.encoding != "mm":
+                raise ConfigError(f"encoding={self.encoding} is that of depth itself; add codec=ffv1")
+            self.make_colormap()  # refuses a range that cannot be
+            return
+        self.make_codes()
+        of_codes = {"encoding"} if self.encoding == "mm" else {"encoding", "min", "max"}
+        changed = [name for name in changed if name not in of_codes]
+        if changed:
             raise ConfigError(
                 f"codec=ffv1 stores depth itself, without colours or loss; leave out {', '.join(changed)}"
             )
 
     def make_colormap(self) -> DepthColormap:
-        return DepthColormap(min_m=self.min, max_m=self.max, scale=self.scale, name=self.colormap)
+        low, high = MIN_M if self.min is None else self.min, MAX_M if self.max is None else self.max
+        return DepthColormap(min_m=low, max_m=high, scale=self.scale, name=self.colormap)
+
+    def make_codes(self) -> DepthCodes:
+        low, high = NEAR_M if self.min is None else self.min, FAR_M if self.max is None else self.max
+        return DepthCodes(encoding=self.encoding, near_m=low, far_m=high)
 
 
 class VideoSink(FileSink):
@@ -88,6 +106,9 @@ class VideoSink(FileSink):
         self._aside = whole.with_name(f"{whole.name}.earlier")
         self._earlier: _Earlier | None = None
         super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
+        self._size = (0, 0)
+        if self._codec == "ffv1":
+            check_target(_beside(whole), overwrite=overwrite)
 
     @property
     def needs_image(self) -> bool:
@@ -95,7 +116,7 @@ class VideoSink(FileSink):
 
     def whole_frames(self) -> int:
         """How many frames of an earlier run are whole in the file; 0 where it went on in another one."""
-        if numbered(self._path, 2).exists():
+        if self._path.with_stem(f"{self._path.stem}-0002").exists():
             return 0
         count = whole_frames(self._path)
         if self._aside.exists():  # it was killed while it took over what one before it had done
@@ -116,10 +137,17 @@ class VideoSink(FileSink):
             self._path.replace(self._aside)
         self._earlier = _Earlier(self._aside, captures)
 
+    def _fits(self, frame: DepthFrame) -> bool:
+        return self._codec != "ffv1" or (frame.width, frame.height) == self._size
+
+    def _belonging(self, path: Path) -> list[Path]:
+        return [_beside(path)] if self._codec == "ffv1" else []
+
     def _create(self, first: DepthFrame) -> _VideoFile:
-        picture: Millimetres | Preview
+        picture: LosslessDepth | Preview
+        self._size = (first.width, first.height)
         if self._codec == "ffv1":
-            picture = Millimetres(first)
+            picture = LosslessDepth(first, self._options.make_codes())
         else:
             o = self._options
             picture = Preview(first, colormap=o.make_colormap(), view=o.view, legend=o.legend)
@@ -127,6 +155,9 @@ class VideoSink(FileSink):
         if not self._overwrite:
             self._path.open("xb").close()  # fails where another sink has taken the name meanwhile
         try:
+            if isinstance(picture, LosslessDepth):
+                with _beside(self._path).open("wb" if self._overwrite else "xb") as record:
+                    record.write(to_json(picture.record) + b"\n")
             file = _VideoFile(
                 self._path,
                 self._container,
@@ -146,6 +177,11 @@ class VideoSink(FileSink):
             raise
 
 
+def _beside(path: Path) -> Path:
+    """The JSON file that says what the codes mean."""
+    return path.with_name(f"{path.name}.json")
+
+
 @dataclass(frozen=True, slots=True)
 class _Earlier:
     """What an earlier run has written: the file, and when the frames were taken that are to be kept of it."""
@@ -162,7 +198,7 @@ class _VideoFile:
         path: Path,
         container: Container,
         codec: str,
-        picture: Millimetres | Preview,
+        picture: LosslessDepth | Preview,
         *,
         crf: int,
         tick: Fraction,
@@ -188,9 +224,6 @@ class _VideoFile:
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         self._cues = self._add_cues() if codec == "ffv1" else None
         self._output.start_encoding()
-
-    def takes(self, frame: DepthFrame) -> bool:
-        return self._picture.takes(frame)
 
     def write(self, frame: DepthFrame) -> None:
         picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)

@@ -71,6 +71,26 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "walk.part.mp4").exists()
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_has_its_name_when_it_is_whole(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "depth").mkdir()
+        (tmp_path / "depth/depth_000000.png").write_text("old")
+        (tmp_path / "depth/notes.txt").write_text("someone's")
+        with pytest.raises(SinkError, match=r"depth exists; choose another name"):
+            PartSink(f"png:{tmp_path}/depth", overwrite=False)
+    sink = PartSink(f"png:{tmp_path}/depth", overwrite=there)
+    for index in (0, 5):
+        sink.write(make_depth_frame(index))
+    sink.close()
+    assert sorted(p.name for p in (tmp_path / "depth.part").iterdir()) == ["depth_000000.png", "depth_000005.png"]
+    sink.publish()
+    found = sorted(p.name for p in (tmp_path / "depth").iterdir())
+    assert found == ["depth_000000.png", "depth_000005.png", *(["notes.txt"] if there else [])]
+    assert (tmp_path / "depth/depth_000000.png").read_bytes()[1:4] == b"PNG"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["depth"]
+
+
 def test_without_a_frame_there_is_no_file(tmp_path: Path) -> None:
     sink = PartSink(str(tmp_path / "walk.mkv"), overwrite=False)
     sink.close()

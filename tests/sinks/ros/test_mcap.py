@@ -272,6 +272,7 @@ def test_frames_may_change_their_size(tmp_path: Path) -> None:
     assert (
         [(m.width, m.height) for _, m in topics[DEPTH]] == sizes == [(m.width, m.height) for _, m in topics[COLOR_INFO]]
     )
+    assert [m.k[0] for _, m in topics[DEPTH_INFO]] == [500.25, 501.25, 502.25]
 
 
 def test_pictures_without_distortion_are_called_rectified(tmp_path: Path) -> None:

@@ -158,30 +158,53 @@ def test_ffv1_says_that_a_model_is_untrained(tmp_path: Path) -> None:
         assert file.metadata["title"] == "Metric depth, 16-bit millimetres (untrained weights: not real depth)"
 
 
-def test_ffv1_goes_on_in_another_file_where_the_size_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    frames = [ramp(0), ramp(1), ramp(2, width=32), ramp(3, width=32), ramp(4, width=32), ramp(5)]
-    write(f"{tmp_path}/a.mkv?codec=ffv1", frames)
-    shown = []
-    for name in ("a.mkv", "a-0002.mkv", "a-0003.mkv"):
-        with av.open(tmp_path / name) as file:
-            shown += [frame.to_ndarray() for frame in file.decode(video=0)]
-    assert len(read_times(tmp_path / "a.mkv")) == 2
-    assert len(read_times(tmp_path / "a-0002.mkv")) == 3
-    for frame, found in zip(frames, shown, strict=True):
-        np.testing.assert_array_equal(found, to_millimetres(frame.depth))
-    assert "from frame 2 on pictures are 32 x 48; they go into" in caplog.text
-    assert "a-0002.mkv" in caplog.text
+def test_ffv1_goes_on_in_a_new_file_when_the_size_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a-0002.mkv").write_bytes(b"precious")
+    sizes = [(64, 48), (64, 48), (32, 48), (64, 48), (64, 48)]
+    frames = [ramp(i, width=w, height=h) for i, (w, h) in enumerate(sizes)]
+    with caplog.at_level(logging.WARNING):
+        write(f"{tmp_path}/a.mkv?codec=ffv1", frames)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a.mkv: frame 2 is 32x48; a.mkv is finished, and a-0003.mkv goes on",
+        "a.mkv: frame 3 is 64x48; a-0003.mkv is finished, and a-0004.mkv goes on",
+    ]
+    assert (tmp_path / "a-0002.mkv").read_bytes() == b"precious"
+    for name, part in {"a": frames[:2], "a-0003": frames[2:3], "a-0004": frames[3:]}.items():
+        with av.open(tmp_path / f"{name}.mkv") as file:
+            decoded = [f.to_ndarray() for f in file.decode(video=0)]
+            about = json.loads(file.metadata["DEPTH_FIRST_FRAME"])
+        assert all((d == to_millimetres(f.depth)).all() for d, f in zip(decoded, part, strict=True))
+        assert (about["width"], about["K"]) == (part[0].width, part[0].camera.matrix.ravel().tolist())
+        exact = [float((f.capture.pts or 0) * TIME_BASE) for f in part]
+        assert [float(t) for t in read_times(tmp_path / f"{name}.mkv")] == pytest.approx(exact, abs=1e-3)
 
 
-def test_another_file_replaces_none_that_is_there(tmp_path: Path) -> None:
-    (tmp_path / "a-0002.mkv").write_text("someone else's")
-    sink = open_sink(f"{tmp_path}/a.mkv?codec=ffv1")
-    sink.write(ramp(0))
-    with pytest.raises(SinkError, match=r"a-0002.mkv exists"):
-        sink.write(ramp(1, width=32))
-    sink.close()
-    assert len(read_times(tmp_path / "a.mkv")) == 1
-    assert (tmp_path / "a-0002.mkv").read_text() == "someone else's"
+@pytest.mark.parametrize("encoding", ["mm", "log", "inverse"])
+def test_codes_keep_their_stated_bound(tmp_path: Path, encoding: str) -> None:
+    frame = ramp(0, width=200, height=10)
+    depth = np.geomspace(0.1, 1000, 2000, dtype=np.float32).reshape(10, 200)
+    depth[0, :3], depth[1, 0] = (math.nan, math.inf, 10_001), 0.01
+    write(f"{tmp_path}/a.mkv?codec=ffv1&encoding={encoding}", [replace(frame, depth=depth)])
+    with av.open(tmp_path / "a.mkv") as file:
+        codes = next(file.decode(video=0)).to_ndarray().astype(np.float64)
+        mapping = json.loads(file.metadata["DEPTH_ENCODING"])
+    beside = json.loads((tmp_path / "a.mkv.json").read_text())
+    assert {key: beside[key] for key in mapping} == mapping
+    assert beside["first_frame"]["K"] == frame.camera.matrix.ravel().tolist()
+    assert codes[0, :3].tolist() == [0, 65535, 65535]
+    near, far, n = 0.1, 10_000, 65533
+    assert encoding == "mm" or codes[1, 0] == 1, "nearer than the range is its near end"
+    there = np.isfinite(depth) & (depth >= near) & (codes != 65535)
+    assert there.sum() > (1200 if encoding == "mm" else 1990)
+    codes, depth = codes[there], depth[there].astype(np.float64)
+    metres, bound = {
+        "mm": (codes / 1000, 0.0005 + 0 * depth),
+        "log": (near * (far / near) ** ((codes - 1) / n), math.log(far / near) / (2 * n) * depth),
+        "inverse": (1 / (1 / near - (codes - 1) / n * (1 / near - 1 / far)), (1 / near - 1 / far) / (2 * n) * depth**2),
+    }[encoding]
+    bound = bound / (1 - bound / depth) * 1.02 + 1e-7 * depth  # half a step up is a little more than down; float32
+    assert (abs(metres - depth) <= bound).all()
+    assert encoding != "log" or (abs(metres / depth - 1) <= 1e-4).all()
 
 
 def test_a_viewable_video_goes_through_a_change_of_size(tmp_path: Path) -> None:
@@ -198,6 +221,9 @@ def test_a_viewable_video_goes_through_a_change_of_size(tmp_path: Path) -> None:
         ("a.webm?codec=h264", "use .mp4, .m4v, .mov, .mkv, .ts"),
         ("a.mkv?codec=ffv1&view=side-by-side", "leave out view"),
         ("a.mp4?min=3&max=2", "0 < min < max"),
+        ("a.mkv?codec=ffv1&encoding=log&min=3&max=2", "0 < min < max"),
+        ("a.mkv?codec=ffv1&min=1", "leave out min"),
+        ("a.mkv?encoding=log", "add codec=ffv1"),
         ("a%00b.mp4", "null byte"),
         ("a.mp4?crf=99", "crf must be from 0"),
         ("a.mp4?colormap=trubo", "did you mean 'turbo'"),

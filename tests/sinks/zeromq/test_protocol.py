@@ -17,6 +17,7 @@ import pytest
 import zmq
 from jsonschema import Draft202012Validator
 
+from sinks.zeromq.message import MessageWriter
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.frame import CameraIntrinsics, DepthFrame, DepthScale
 from tests.support.doubles import make_depth_frame, recaptured
@@ -77,6 +78,17 @@ def test_live_messages_are_valid_and_nothing_is_left_out(options: ZmqOptions) ->
     for header in headers(options):
         validator.validate(header)
         assert set(header) == set(SCHEMA["$defs"][header["type"]]["properties"])
+
+
+def test_frames_may_change_their_size() -> None:
+    writer = MessageWriter(ZmqOptions(), "session")
+    for index, (width, height) in enumerate([(8, 6), (4, 3), (8, 6)]):
+        frame = make_depth_frame(index, width=width, height=height)
+        _, header, depth = writer.parts(frame, sequence=index, retried_frames=0)
+        told = json.loads(bytes(header))
+        assert (told["width"], told["height"]) == (width, height)
+        assert told["K"] == frame.camera.matrix.ravel().tolist()
+        assert np.array_equal(np.frombuffer(depth, np.float32).reshape(height, width), frame.depth)
 
 
 def test_the_schema_refuses_what_is_wrong() -> None:

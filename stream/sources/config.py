@@ -56,6 +56,9 @@ class SourceConfig:
     # Only the camera knows when a picture was taken, so that is the default; each frame names its clock. Host is for
     # where one clock for the whole run matters more, or the camera's is badly set.
 
+    decode: Literal["auto", "cpu", "cuda"] = "auto"
+    """Who decodes video. cuda: NVIDIA's decoder, else the CPU with a warning; auto: the CPU."""
+
     image_rate: float = 25.0
     """Pictures per second that a folder of images stands for."""
 

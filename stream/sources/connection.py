@@ -18,6 +18,7 @@ from stream.sources.address import Address
 from stream.sources.config import SourceConfig
 from stream.sources.deinterlace import Deinterlacer
 from stream.sources.ffmpeg_errors import Interruption, source_error
+from stream.sources.hardware import accelerator
 from stream.sources.unpack import Unpacker
 
 log = logging.getLogger(__name__)
@@ -215,6 +216,7 @@ def _open(address: Address, config: SourceConfig) -> av.container.InputContainer
             options=dict(address.options),
             metadata_errors="replace",  # a title in an old code page is no reason to refuse the video
             timeout=timeout,
+            hwaccel=accelerator(config.decode) if address.format is None else None,
         )
     except av.FFmpegError as exc:
         late = address.network and time.monotonic() - start >= config.open_timeout_s

@@ -16,10 +16,7 @@ from tests.support import media
 
 
 def decoded(path: Path, decode: hardware.Decode) -> list[np.ndarray]:
-    return [
-        np.asarray(frame.planes[0][..., 0]).astype(int)
-        for frame in media.read(path, config=SourceConfig(decode=decode))
-    ]
+    return [np.asarray(frame.planes[0][..., 0]).astype(int) for frame in media.read(path, decode=decode)]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a decoder")

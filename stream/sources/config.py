@@ -56,6 +56,9 @@ class SourceConfig:
     # Only the camera knows when a picture was taken, so that is the default; each frame names its clock. Host is for
     # where one clock for the whole run matters more, or the camera's is badly set.
 
+    strict: bool = False
+    """A file that is damaged anywhere is an error, once all that it holds is written."""
+
     decode: Literal["auto", "cpu", "cuda"] = "auto"
     """Who decodes video. cuda: NVIDIA's decoder, else the CPU with a warning; auto: the CPU."""
 

@@ -16,6 +16,7 @@ from stream.errors import SourceError
 from stream.frame import Capture, Clock, Frame
 from stream.sources.address import Address
 from stream.sources.config import SourceConfig
+from stream.sources.damage import Damage, is_whole_jpeg
 from stream.sources.deinterlace import Deinterlacer
 from stream.sources.ffmpeg_errors import Interruption, source_error
 from stream.sources.hardware import accelerator
@@ -51,6 +52,7 @@ class Connection:
         live: a camera, which has no end.
         pictures: how many have been decoded.
         rejected: packets that the decoder refused.
+        damage: frames that were decoded of damaged packets.
 
     Raises:
         SourceError: it cannot be opened or holds no video.
@@ -61,6 +63,7 @@ class Connection:
         self._first_index = first_index
         self._times: list[int] = []  # of packets in the decoder, where those of pictures are not told
         self.pictures = self.rejected = 0
+        self.damage = Damage(address.name)
         self.container = _open(address, config)
         try:
             self.stream = _video_stream(self.container, address)
@@ -137,11 +140,18 @@ class Connection:
         for picture in decoded[: len(self._times)]:
             # AVI has the order of decoding alone. The n-th picture is shown when the n-th packet is due.
             picture.pts = heappop(self._times)
+        if decoded and not self.live and (self._is_damaged(packet) or any(p.is_corrupt for p in decoded)):
+            self.damage.note(self._first_index + self.pictures - 1)
         try:
             whole = self._deinterlacer.pictures(decoded)
             return whole if packet is not None else [*whole, *self._deinterlacer.flush()]
         except av.FFmpegError as exc:
             raise source_error(exc, self._address) from exc
+
+    def _is_damaged(self, packet: av.Packet[av.VideoStream] | None) -> bool:
+        if packet is None:
+            return False
+        return packet.is_corrupt or (self.stream.codec_context.name == "mjpeg" and not is_whole_jpeg(bytes(packet)))
 
     def close(self) -> None:
         """Close the file or device. May be called again."""

@@ -15,13 +15,20 @@ from stream.frame import Capture, Frame
 from stream.ports import SourceInfo
 from stream.sources.address import file_address, redact_unknown
 from stream.sources.config import SourceConfig
+from stream.sources.damage import Damage, is_whole_jpeg
 from stream.sources.exif import read_exif
 from stream.sources.ffmpeg_errors import source_error
+from stream.sources.pillow import is_for_pillow, pages
 from stream.sources.unpack import Picture, Unpacker, mirrored
 
 log = logging.getLogger(__name__)
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (
+    ".avif", ".bmp", ".dpx", ".heic", ".heif", ".hif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
+    ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
+_ALSO_IN_FOLDERS = (".gif",)  # which by itself is a film
+_JPEG_SUFFIXES = (".jpeg", ".jpg")
 
 
 def is_image(path: Path) -> bool:
@@ -36,7 +43,7 @@ def list_folder(folder: Path) -> list[Path]:
         SourceError: it holds none, or cannot be listed.
     """
     try:
-        paths = [p for p in folder.iterdir() if is_image(p)]
+        paths = list(folder.iterdir())
     except OSError as exc:
         raise SourceError(f"{folder}: cannot be listed ({exc.strerror}); check its access rights") from exc
     return _sorted(paths, f"{folder}: the folder holds no pictures")
@@ -53,20 +60,21 @@ def list_glob(pattern: str) -> list[Path]:
 
 
 def _sorted(paths: list[Path], complaint: str) -> list[Path]:
-    paths = [p for p in paths if is_image(p)]
+    paths = [p for p in paths if is_image(p) or (p.suffix.lower() in _ALSO_IN_FOLDERS and not p.name.startswith("."))]
     if not paths:
         raise SourceError(f"{complaint}; they must end in {', '.join(IMAGE_SUFFIXES)}")
     return natsorted(paths, key=str, alg=ns.PATH)
 
 
 class ImageSource:
-    """Pictures of any sizes, one frame each, ``1 / image_rate`` seconds apart.
+    """Pictures of any sizes, one frame each, ``1 / image_rate`` seconds apart; of a file with pages, each of them.
 
     ``pts`` is the place of the picture in the list, also where a broken one before it was left out.
     """
 
     def __init__(self, paths: Sequence[Path], *, name: str, config: SourceConfig) -> None:
-        self._paths = tuple(paths)
+        self._paths, self._strict = tuple(paths), config.strict
+        self._damage = Damage(name)
         self._rate = config.image_rate_exact
         self._unpacker = Unpacker()
         self.info = SourceInfo(name=name, live=False, frame_rate=self._rate, frame_count=len(self._paths))
@@ -77,18 +85,21 @@ class ImageSource:
         Raises:
             SourceError: not one of them could be read.
         """
-        index = 0
+        index = position = 0
         first: SourceError | None = None
-        for position, path in enumerate(self._paths):
+        for path in self._paths:
             try:
-                frame = self._read(path, index, position)
+                for frame in self._read(path, index, position):
+                    yield frame
+                    index, position = index + 1, position + 1
             except SourceError as exc:
                 first = first or exc
+                position += 1
                 if len(self._paths) > 1:
                     log.warning("left out: %s", exc)
-                continue
-            yield frame
-            index += 1
+        self._damage.tell()
+        if self._strict and index and (first or self._damage):
+            raise SourceError(f"{self.info.name}: {first or self._damage}")
         if index == 0 and first is not None:
             if len(self._paths) == 1:
                 raise first
@@ -98,35 +109,49 @@ class ImageSource:
     def close(self) -> None:
         """Nothing stays open between pictures."""
 
-    def _read(self, path: Path, index: int, position: int) -> Frame:
-        picture = decode_image(path, self._unpacker)
+    def _read(self, path: Path, first: int, position: int) -> Iterator[Frame]:
+        """The pictures of a file; the first one is frame ``first``."""
+        _refuse_pipe(path)
         exif = read_exif(path)
-        upright = mirrored(picture, exif.rotation) if exif.mirror else picture
-        capture = Capture(
-            index=index,
-            pts=position,
-            time_base=1 / self._rate,
-            time_ns=round(position / self._rate * 10**9),
-            clock="media",
-            # Pillow's reading, not FFmpeg's: its angle cannot say "mirrored", and older FFmpegs look into JPEG only.
-            rotation=exif.rotation,
-        )
-        return Frame(
-            capture=capture,
-            geometry=picture.geometry,
-            planes=upright.planes,
-            color_space=picture.color_space,
-            color_range=picture.color_range,
-            transfer=picture.transfer,
-            focal_px=exif.focal_px(picture.geometry.width, picture.geometry.height),
-        )
+        for number, picture in enumerate(self._pictures(path, first)):
+            upright = mirrored(picture, exif.rotation) if exif.mirror else picture
+            geometry = picture.geometry
+            capture = Capture(
+                index=first + number,
+                pts=position + number,
+                time_base=1 / self._rate,
+                time_ns=round((position + number) / self._rate * 10**9),
+                clock="media",
+                # Pillow's, not FFmpeg's: its angle cannot say "mirrored", and older FFmpegs look into JPEG only.
+                rotation=exif.rotation,
+            )
+            yield Frame(
+                capture=capture,
+                geometry=geometry,
+                planes=upright.planes,
+                color_space=picture.color_space,
+                color_range=picture.color_range,
+                transfer=picture.transfer,
+                focal_px=exif.focal_px(geometry.width, geometry.height),
+            )
+
+    def _pictures(self, path: Path, index: int) -> Iterator[Picture]:
+        if is_for_pillow(path):
+            yield from pages(path)
+            return
+        yield decode_image(path, self._unpacker)
+        if path.suffix.lower() in _JPEG_SUFFIXES and not is_whole_jpeg(path.read_bytes()):
+            self._damage.note(index)
 
 
-def _is_pipe(path: Path) -> bool:
+def _refuse_pipe(path: Path) -> None:
+    """Opening a pipe would wait for its writer, forever."""
     try:
-        return path.is_fifo()
+        is_pipe = path.is_fifo()
     except OSError:  # opening it will say why
-        return False
+        return
+    if is_pipe:
+        raise SourceError(f"{path}: a pipe, not a file; give a picture")
 
 
 def decode_image(path: Path, unpacker: Unpacker) -> Picture:
@@ -136,8 +161,7 @@ def decode_image(path: Path, unpacker: Unpacker) -> Picture:
         SourceError: the file is missing, unreadable or not a picture.
     """
     address = file_address(path)
-    if _is_pipe(path):  # opening it would wait for its writer, forever
-        raise SourceError(f"{path}: a pipe, not a file; give a picture")
+    _refuse_pipe(path)
     try:
         with av.open(address.target, options=address.options, metadata_errors="replace") as container:
             for frame in container.decode(video=0):

@@ -27,7 +27,7 @@ def open_http(address: Address, config: SourceConfig) -> Source:
     """
     connection = _reach(address, config)
     if not connection.live:
-        return VideoFile(address, connection)
+        return VideoFile(address, connection, strict=config.strict)
     # Opened anew when its frames are wanted. Now that it is known to be no file, what was read while probing may go.
     options = dict(LIVE_OPTIONS)
     if connection.container.format.name in SEGMENTED_FORMATS:

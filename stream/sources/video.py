@@ -29,13 +29,15 @@ class VideoFile:
     Args:
         address: of the file.
         connection: the file, opened. It is closed with this source.
+        strict: damage anywhere is an error at the end.
     """
 
-    def __init__(self, address: Address, connection: Connection) -> None:
-        self._address = address
+    def __init__(self, address: Address, connection: Connection, *, strict: bool = False) -> None:
+        self._address, self._strict = address, strict
         self._connection = connection
         self._frames = FrameMaker(address)
         self._index = 0
+        self._missing_s = Fraction(0)  # at the end
         self.info = self._describe()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -47,6 +49,7 @@ class VideoFile:
         try:
             yield from self._read()
         finally:
+            self._connection.damage.tell()
             if self._connection.rejected > 1:
                 log.warning("%s: %d packets were damaged and left out", self.info.name, self._connection.rejected)
             self.close()
@@ -74,6 +77,17 @@ class VideoFile:
                     yield self._frame(picture, received_ns, origin or 0)
         if self._index == 0:
             raise SourceError(f"{self._address.name}: not one frame could be decoded; the file or stream is damaged")
+        if self._strict and (damage := self._damage()):
+            raise SourceError(f"{self._address.name}: {damage}; make or copy it again, or leave out `strict=True`")
+
+    def _damage(self) -> str:
+        """What is wrong with the file, if anything is."""
+        found = [str(self._connection.damage)] if self._connection.damage else []
+        if rejected := self._connection.rejected:
+            found.append(f"{rejected} packets were damaged and left out")
+        if self._missing_s:
+            found.append(f"the last {float(self._missing_s):.1f} s are missing")
+        return ", ".join(found)
 
     def _packets(self) -> Generator[av.Packet[av.VideoStream] | None, None, None]:
         """Packets, then ``None`` to flush the decoder, then the error if the file broke off."""
@@ -99,20 +113,23 @@ class VideoFile:
         if error is not None:
             cause = source_error(error, self._address)
             raise SourceError(f"{cause}{self._last_good()}") from error
-        if last is not None or self._is_short(reached):
+        missing_s = self._left_of(reached)
+        two_frames_s = Fraction(2) / Fraction(self.info.frame_rate or FALLBACK_RATE)
+        if last is not None or missing_s > max(Fraction(1), two_frames_s):
             raise SourceError(
                 f"{self._address.name}: the file is cut short; make or copy it again for the rest{self._last_good()}"
             )
+        if missing_s > two_frames_s:
+            self._missing_s = missing_s
+            log.warning("%s: its last %.1f s are missing", self._address.name, float(missing_s))
 
-    def _is_short(self, reached: Fraction) -> bool:
-        """Whether the container promised clearly more than it held: by over a second, or two frames of slow video."""
+    def _left_of(self, reached: Fraction) -> Fraction:
+        """Seconds that the container promised and did not hold."""
         stream = self._connection.stream
         declared = _declared_duration(self._connection.container, stream)
         if declared is None or stream.time_base is None:
-            return False
-        start = (stream.start_time or 0) * stream.time_base
-        slack = max(Fraction(1), 2 / (self.info.frame_rate or FALLBACK_RATE))
-        return reached - start < declared - slack
+            return Fraction(0)
+        return declared - (reached - (stream.start_time or 0) * stream.time_base)
 
     def _last_good(self) -> str:
         return f" (last good frame: {self._index - 1})" if self._index else ""

@@ -6,6 +6,7 @@
 ``png:FOLDER``         16-bit PNG files, :class:`sinks.files.png.PngSink`
 ``exr:FOLDER``         OpenEXR files, :class:`sinks.files.exr.ExrSink`
 ``npz:FOLDER``         NumPy archives, :class:`sinks.files.npz.NpzSink`
+``lerobot:FOLDER``     a depth video as LeRobot lays it out, :class:`sinks.video.lerobot.LeRobotSink`
 ``walk.mcap``          ROS 2 messages, :class:`sinks.ros.sink.McapSink`; ``mcap:…`` for a name of another ending
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
@@ -126,6 +127,12 @@ def _exr(uri: SinkUri, overwrite: bool) -> Sink:
     return ExrSink(_folder(uri), parse_options(uri, ExrOptions), overwrite=overwrite)
 
 
+def _lerobot(uri: SinkUri, overwrite: bool) -> Sink:
+    from sinks.video.lerobot import LeRobotOptions, LeRobotSink
+
+    return LeRobotSink(_folder(uri), parse_options(uri, LeRobotOptions), overwrite=overwrite)
+
+
 def _path(uri: SinkUri, overwrite: bool) -> Sink:
     return (_mcap if uri.target.lower().endswith(".mcap") else _video)(uri, overwrite)
 
@@ -157,6 +164,7 @@ _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
     "png": _png,
     "exr": _exr,
     "npz": _npz,
+    "lerobot": _lerobot,
     "zmq+tcp": _zmq,
     "zmq+ipc": _zmq,
     "null": _null,

@@ -8,6 +8,7 @@
 ``npz:FOLDER``         NumPy archives, :class:`sinks.files.npz.NpzSink`
 ``lerobot:FOLDER``     a depth video as LeRobot lays it out, :class:`sinks.video.lerobot.LeRobotSink`
 ``walk.mcap``          ROS 2 messages, :class:`sinks.ros.sink.McapSink`; ``mcap:…`` for a name of another ending
+``focal:FILE``         focal lengths, .csv or .json, :class:`sinks.files.focal.FocalSink`
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
 ``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
@@ -133,6 +134,15 @@ def _lerobot(uri: SinkUri, overwrite: bool) -> Sink:
     return LeRobotSink(_folder(uri), parse_options(uri, LeRobotOptions), overwrite=overwrite)
 
 
+def _focal(uri: SinkUri, overwrite: bool) -> Sink:
+    from sinks.files.focal import FocalSink
+
+    if not uri.target:
+        raise ConfigError(f"{uri.text!r} names no file; write for example focal:focal.csv")
+    parse_options(uri, _NoOptions)
+    return FocalSink(uri.target, overwrite=overwrite)
+
+
 def _path(uri: SinkUri, overwrite: bool) -> Sink:
     return (_mcap if uri.target.lower().endswith(".mcap") else _video)(uri, overwrite)
 
@@ -165,6 +175,7 @@ _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
     "exr": _exr,
     "npz": _npz,
     "lerobot": _lerobot,
+    "focal": _focal,
     "zmq+tcp": _zmq,
     "zmq+ipc": _zmq,
     "null": _null,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -19,6 +20,7 @@ from sinks.depth_codes import FAR_M, NEAR_M, DepthCodes, Encoding
 from sinks.files.file_sink import FileSink
 from sinks.files.target import check_target
 from sinks.frame_json import describe, to_json
+from sinks.video.accompaniment import Accompaniment
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
 from sinks.video.containers import ENCODERS, CodecName, Container, choose_container
 from sinks.video.lossless import LosslessDepth
@@ -26,6 +28,9 @@ from sinks.video.preview import Preview, View
 from sinks.video.timeline import Timeline, choose_tick
 from stream.errors import ConfigError
 from stream.frame import DepthFrame
+from stream.ports import SourceInfo
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class VideoOptions:
             frame of another size begins a new file with a number. The others fit it into the first one's size.
         encoding: of ffv1's codes, see :mod:`sinks.depth_codes`; noted in the file's tags and in a JSON file beside it.
         crf: quality of h264 and vp9, 0 the best and largest … 51.
+        audio: copy the source's sound, subtitles and chapters into mp4, m4v, mov and mkv as they are.
     """
 
     view: View = "depth"
@@ -55,6 +61,7 @@ class VideoOptions:
     codec: CodecName = "auto"
     encoding: Encoding = "mm"
     crf: int = 20
+    audio: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
@@ -103,12 +110,17 @@ class VideoSink(FileSink):
         self._container, self._codec = choose_container(whole, self._options.codec)
         super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
         self._size = (0, 0)
+        self._source: Path | None = None
         if self._codec == "ffv1":
             check_target(_beside(whole), overwrite=overwrite)
 
     @property
     def needs_image(self) -> bool:
         return self._options.view == "side-by-side"
+
+    def prepare(self, info: SourceInfo) -> None:
+        """What the source's file holds besides pictures is copied from there."""
+        self._source = info.path
 
     def _fits(self, frame: DepthFrame) -> bool:
         return self._codec != "ffv1" or (frame.width, frame.height) == self._size
@@ -131,7 +143,17 @@ class VideoSink(FileSink):
             if isinstance(picture, LosslessDepth):
                 with _beside(self._path).open("wb" if self._overwrite else "xb") as file:
                     file.write(to_json(picture.record) + b"\n")
-            return _VideoFile(self._path, self._container, self._codec, picture, crf=self._options.crf, tick=tick)
+            with_source = self._options.audio and self._container.copies and self._codec != "ffv1"
+            return _VideoFile(
+                self._path,
+                self._container,
+                self._codec,
+                picture,
+                crf=self._options.crf,
+                tick=tick,
+                first=first,
+                source=self._source if with_source else None,
+            )
         except BaseException:
             if not self._overwrite and self._path.stat().st_size == 0:
                 self._path.unlink()
@@ -155,6 +177,8 @@ class _VideoFile:
         *,
         crf: int,
         tick: Fraction,
+        first: DepthFrame,
+        source: Path | None,
     ) -> None:
         encoder, options = ENCODERS[codec]
         if codec != "ffv1":
@@ -174,11 +198,18 @@ class _VideoFile:
         if codec != "ffv1":
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         self._cues = self._add_cues() if codec == "ffv1" else None
+        self._beside = self._open_source(source, first)
+        if self._beside is not None:
+            at_first = Timeline(tick)
+            at_first.place(first)
+            self._beside.set_chapters(at_first.shift)
         self._output.start_encoding()
 
     def write(self, frame: DepthFrame) -> None:
         picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)
         picture.pts, picture.time_base = self._timeline.place(frame), self._timeline.tick
+        if self._beside is not None:
+            self._beside.copy(self._timeline.shift + picture.pts * self._timeline.tick, self._timeline.shift)
         if self._cues is not None:
             cue = av.Packet(to_json(describe(frame)))
             cue.stream, cue.time_base = self._cues, self._timeline.tick
@@ -190,13 +221,27 @@ class _VideoFile:
     def finish(self) -> None:
         try:
             self._mux(self._video.encode(None))
+            if self._beside is not None:
+                end = self._timeline.shift + (self._timeline.newest + self._timeline.step) * self._timeline.tick
+                self._beside.finish(end, self._timeline.shift)
         finally:
             self._output.close()
+            if self._beside is not None:
+                self._beside.close()
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
         for packet in packets:
             packet.duration = self._timeline.step  # without a rate, how long the last frame lasts is ours to say
             self._output.mux(packet)
+
+    def _open_source(self, source: Path | None, first: DepthFrame) -> Accompaniment | None:
+        if source is None:
+            return None
+        try:
+            return Accompaniment(source, self._output, first)
+        except (av.FFmpegError, OSError) as exc:
+            _log.warning("%s cannot be opened for its sound: %s", source.name, exc.strerror)
+            return None
 
     def _add_cues(self) -> Stream:
         # Tags are written before the frames are known, so what belongs to a frame is a subtitle of its own: seekable,

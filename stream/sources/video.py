@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
@@ -29,10 +30,12 @@ class VideoFile:
     Args:
         address: of the file.
         connection: the file, opened. It is closed with this source.
+        path: of a local file.
     """
 
-    def __init__(self, address: Address, connection: Connection) -> None:
+    def __init__(self, address: Address, connection: Connection, *, path: Path | None = None) -> None:
         self._address = address
+        self._path = path
         self._connection = connection
         self._frames = FrameMaker(address)
         self._index = 0
@@ -61,7 +64,7 @@ class VideoFile:
         if seconds is None and container.duration is not None:
             seconds = Fraction(container.duration, av.time_base)
         count = stream.frames or (round(seconds * rate) if seconds and rate else None)
-        return SourceInfo(name=self._address.name, live=False, frame_rate=rate, frame_count=count)
+        return SourceInfo(name=self._address.name, live=False, frame_rate=rate, frame_count=count, path=self._path)
 
     def _read(self) -> Iterator[Frame]:
         origin = self._connection.stream.start_time

@@ -38,7 +38,7 @@ class VideoOptions:
     """How depth becomes a video.
 
     Attributes:
-        view: depth alone, or the source picture with depth to its right.
+        view: depth alone, or the source picture with depth to its right or under it.
         min, max: metres at the ends of the colour map, the same in every frame; 0.5 and 50 unless given. Those of the
             codes with encoding=log and inverse; 0.1 and 10000 unless given.
         scale: colours spaced evenly in log depth, inverse depth or depth.
@@ -116,7 +116,7 @@ class VideoSink(FileSink):
 
     @property
     def needs_image(self) -> bool:
-        return self._options.view == "side-by-side"
+        return self._options.view != "depth"
 
     def prepare(self, info: SourceInfo) -> None:
         """What the source's file holds besides pictures is copied from there."""

@@ -6,7 +6,9 @@
 ``png:FOLDER``         16-bit PNG files, :class:`sinks.files.png.PngSink`
 ``exr:FOLDER``         OpenEXR files, :class:`sinks.files.exr.ExrSink`
 ``npz:FOLDER``         NumPy archives, :class:`sinks.files.npz.NpzSink`
+``lerobot:FOLDER``     a depth video as LeRobot lays it out, :class:`sinks.video.lerobot.LeRobotSink`
 ``walk.mcap``          ROS 2 messages, :class:`sinks.ros.sink.McapSink`; ``mcap:…`` for a name of another ending
+``focal:FILE``         focal lengths, .csv or .json, :class:`sinks.files.focal.FocalSink`
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
 ``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
@@ -126,6 +128,21 @@ def _exr(uri: SinkUri, overwrite: bool) -> Sink:
     return ExrSink(_folder(uri), parse_options(uri, ExrOptions), overwrite=overwrite)
 
 
+def _lerobot(uri: SinkUri, overwrite: bool) -> Sink:
+    from sinks.video.lerobot import LeRobotOptions, LeRobotSink
+
+    return LeRobotSink(_folder(uri), parse_options(uri, LeRobotOptions), overwrite=overwrite)
+
+
+def _focal(uri: SinkUri, overwrite: bool) -> Sink:
+    from sinks.files.focal import FocalSink
+
+    if not uri.target:
+        raise ConfigError(f"{uri.text!r} names no file; write for example focal:focal.csv")
+    parse_options(uri, _NoOptions)
+    return FocalSink(uri.target, overwrite=overwrite)
+
+
 def _path(uri: SinkUri, overwrite: bool) -> Sink:
     return (_mcap if uri.target.lower().endswith(".mcap") else _video)(uri, overwrite)
 
@@ -157,6 +174,8 @@ _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
     "png": _png,
     "exr": _exr,
     "npz": _npz,
+    "lerobot": _lerobot,
+    "focal": _focal,
     "zmq+tcp": _zmq,
     "zmq+ipc": _zmq,
     "null": _null,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -14,9 +15,10 @@ from sinks.files.target import check_target
 from sinks.uri import parse_uri
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
+from stream.ports import SourceInfo
 
-_FILES = ("", "file", "mcap")
-_FOLDERS = ("png", "exr", "npz")
+_FILES = ("", "file", "mcap", "focal")
+_FOLDERS = ("png", "exr", "npz", "lerobot")
 """Schemes of sinks that write one file, or a folder of files."""
 
 
@@ -90,6 +92,11 @@ class PartSink:
         self._sink.resume(captures)
         self._kept = records
 
+    def prepare(self, info: SourceInfo) -> None:
+        """See :class:`stream.ports.Sink`."""
+        if (prepare := getattr(self._sink, "prepare", None)) is not None:
+            prepare(info)
+
     def write(self, frame: DepthFrame) -> None:
         """See :meth:`stream.ports.Sink.write`."""
         self._sink.write(frame)
@@ -118,9 +125,11 @@ class PartSink:
                 raise SinkError(f"{path} has come to exist meanwhile; what was written is in {part}")
             try:
                 if part.is_dir() and path.exists():
-                    for file in part.iterdir():
-                        file.replace(path / file.name)
-                    part.rmdir()
+                    for file in filter(Path.is_file, part.rglob("*")):
+                        place = path / file.relative_to(part)
+                        place.parent.mkdir(parents=True, exist_ok=True)
+                        file.replace(place)
+                    shutil.rmtree(part)
                 else:
                     part.replace(path)
             except OSError as exc:

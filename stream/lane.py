@@ -65,7 +65,8 @@ class Lane:
             max_age_s=stream.source.info.max_age_s if policy == "newest" else None,
             changed=changed,
         )
-        self.feeds = [SinkFeed(sink, capacity=sink_queue, policy=policy) for sink in stream.sinks]
+        info = stream.source.info
+        self.feeds = [SinkFeed(sink, capacity=sink_queue, policy=policy, info=info) for sink in stream.sinks]
         self.reading = ForeignCall()
         self._report = report
         self._with_image = any(sink.needs_image for sink in stream.sinks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +27,8 @@ class SourceInfo:
         frame_rate: frames per second as the container tells it, ``None`` where unknown.
         frame_count: number of frames, possibly estimated from duration and rate; ``None`` where unknown or endless.
         max_age_s: seconds after which a frame of a camera is worth nothing any longer; ``None`` where it always is.
+        path: the local file that frames are decoded from, which may hold sound, subtitles and chapters besides; ``pts``
+            of its frames are those of the container. ``None`` for everything else.
     """
 
     name: str
@@ -33,6 +36,7 @@ class SourceInfo:
     frame_rate: Fraction | None = None
     frame_count: int | None = None
     max_age_s: float | None = None
+    path: Path | None = None
 
 
 class Source(Protocol):
@@ -143,8 +147,10 @@ class Estimator(Protocol):
 class Sink(Protocol):
     """Where depth goes. Used by one thread: ``write`` any number of times, then ``close`` once, also after an error.
 
-    A method may be left out: ``observe(self, state: SourceState) -> None`` is told what happens to the camera. It is
-    called by another thread than ``write``, also before the first frame, and must not take long.
+    Two methods may be left out. ``prepare(self, info: SourceInfo) -> None`` is told where the frames will come from; it
+    is called once, before the first ``write`` and by the same thread. ``observe(self, state: SourceState) -> None`` is
+    told what happens to the camera. It is called by another thread than ``write``, also before the first frame, and
+    must not take long.
     """
 
     @property

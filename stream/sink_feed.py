@@ -8,7 +8,7 @@ import threading
 from stream.channel import Channel, Policy
 from stream.errors import DepthStreamError, SinkError
 from stream.frame import DepthFrame, SourceState
-from stream.ports import Sink
+from stream.ports import Sink, SourceInfo
 from stream.stats import SinkStatus
 from stream.worker import ForeignCall
 
@@ -22,13 +22,15 @@ class SinkFeed:
         sink: where frames go; closed when the feed ends.
         capacity: frames that may wait.
         policy: what happens when they are more: ``block`` holds the whole pipeline back, ``newest`` loses the oldest.
+        info: the source that frames come from.
 
     Attributes:
         call: entered whenever the sink is asked for something.
     """
 
-    def __init__(self, sink: Sink, *, capacity: int, policy: Policy) -> None:
+    def __init__(self, sink: Sink, *, capacity: int, policy: Policy, info: SourceInfo) -> None:
         self._sink = sink
+        self._info = info
         self._channel: Channel[DepthFrame] = Channel(capacity=capacity, policy=policy)
         self._written = 0
         self._writing = False
@@ -68,6 +70,7 @@ class SinkFeed:
     def run(self) -> None:
         """The thread's loop."""
         try:
+            self._prepare()
             for frame in self._channel:
                 self._write(frame)
                 del frame  # or an idle sink would keep the memory of its last frame until the next one
@@ -85,6 +88,12 @@ class SinkFeed:
     def status(self) -> SinkStatus:
         lost = self._channel.dropped + (self._writing and self._error is not None)
         return SinkStatus(name=self.name, written=self._written, lost=lost, error=self._error)
+
+    def _prepare(self) -> None:
+        prepare = getattr(self._sink, "prepare", None)
+        if prepare is not None:
+            with self.call:
+                prepare(self._info)
 
     def _write(self, frame: DepthFrame) -> None:
         self._writing = True  # and still so when it raises: that frame is lost

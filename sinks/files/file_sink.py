@@ -61,7 +61,7 @@ class FileSink(ABC):
             errno.EDQUOT: f"disk full (quota); {kept}",
             errno.EFBIG: f"the file has become too large for this file system; {kept}",
         }
-        check_target(path, overwrite=overwrite)
+        self._check(path)
         self._file: OpenFile | None = None
         self.paths: list[Path] = []
         self._failed = self._closed = False
@@ -69,6 +69,10 @@ class FileSink(ABC):
     @property
     def name(self) -> str:
         return str(self._target)
+
+    def _check(self, path: Path, /) -> None:
+        """Refuse a path that cannot be created, before any work is done."""
+        check_target(path, overwrite=self._overwrite)
 
     @abstractmethod
     def _create(self, first: DepthFrame, /) -> OpenFile:

@@ -14,12 +14,16 @@ CodecName = Literal["auto", "h264", "vp9", "ffv1"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A file format: FFmpeg's name, what fits in (the first is the default), its unit of time, muxer options."""
+    """A file format: FFmpeg's name, what fits in (the first is the default), its unit of time, muxer options.
+
+    Those that many kinds of sound fit in take what the source holds besides pictures (``copies``).
+    """
 
     muxer: str
     codecs: tuple[str, ...]
     tick: Fraction | None = None
     options: dict[str, str] = field(default_factory=dict)
+    copies: bool = False
 
 
 # Whatever a killed process leaves is readable but for its end: MP4 is written in fragments that finishing turns into
@@ -37,10 +41,12 @@ _MILLISECOND = Fraction(1, 1000)
 _MPEG_CLOCK = Fraction(1, 90_000)
 
 _CONTAINERS = {
-    ".mp4": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS),
-    ".m4v": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS),
-    ".mov": Container(muxer="mov", codecs=("h264",), options=_FRAGMENTS),
-    ".mkv": Container(muxer="matroska", codecs=("h264", "vp9", "ffv1"), tick=_MILLISECOND, options=_CLUSTERS),
+    ".mp4": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS, copies=True),
+    ".m4v": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS, copies=True),
+    ".mov": Container(muxer="mov", codecs=("h264",), options=_FRAGMENTS, copies=True),
+    ".mkv": Container(
+        muxer="matroska", codecs=("h264", "vp9", "ffv1"), tick=_MILLISECOND, options=_CLUSTERS, copies=True
+    ),
     ".ts": Container(muxer="mpegts", codecs=("h264",), tick=_MPEG_CLOCK, options={"flush_packets": "1"}),
     ".webm": Container(muxer="webm", codecs=("vp9",), tick=_MILLISECOND, options=_CLUSTERS),
 }

@@ -58,5 +58,7 @@ def packets(path: Path, count: int) -> Iterator[tuple[bool, av.Packet[Any]]]:
 
 
 def _streams(container: av.container.InputContainer) -> list[av.stream.Stream]:
-    """The video first, then its track of subtitles."""
-    return [*container.streams.video[:1], *container.streams.subtitles[:1]]
+    """The video first; with lossless depth, then the track that has a line for each frame."""
+    video = container.streams.video[:1]
+    has_lines = bool(video) and video[0].codec_context.name == "ffv1"
+    return [*video, *(container.streams.subtitles[:1] if has_lines else [])]

@@ -14,7 +14,7 @@ from sinks.video.legend import notice, scale_legend
 from stream.errors import SinkError
 from stream.frame import DepthFrame
 
-View = Literal["depth", "side-by-side"]
+View = Literal["depth", "side-by-side", "over-under"]
 
 
 class Preview:
@@ -24,7 +24,7 @@ class Preview:
 
     Args:
         first: the frame that sets the size and tells whether the model is untrained.
-        view: depth alone, or the source picture with depth to its right.
+        view: depth alone, or the source picture with depth to its right or under it.
         legend: draw the scale of metres. The notice of an untrained model is drawn in any case.
     """
 
@@ -33,15 +33,16 @@ class Preview:
     def __init__(self, first: DepthFrame, *, colormap: DepthColormap, view: View, legend: bool) -> None:
         self._colormap = colormap
         self._tile = (first.height, first.width)
-        tiles = 2 if view == "side-by-side" else 1
-        self._drawn = (first.height, first.width * tiles)
+        down, across = 1 + (view == "over-under"), 1 + (view == "side-by-side")
+        self._drawn = (first.height * down, first.width * across)
         # Chroma is stored for pairs of pixels, so both sides must be even: odd ones repeat their last pixel.
         self.height, self.width = (side + side % 2 for side in self._drawn)
         self._canvas = np.zeros((self.height, self.width, 3), np.uint8)
         self._yuv = np.empty((self.height * 3 // 2, self.width), np.uint8)
-        depth_left = first.width * (tiles - 1)
-        self._depth_area = self._canvas[: first.height, depth_left : depth_left + first.width]
-        self._image_area = self._canvas[: first.height, :depth_left]
+        top, left = first.height * (down - 1), first.width * (across - 1)
+        self._depth_area = self._canvas[top : top + first.height, left : left + first.width]
+        self._image_area = self._canvas[: first.height, : first.width if view != "depth" else 0]
+        self._view = view
         self._legend = scale_legend(colormap, *self._tile) if legend else None
         untrained = untrained_notice(first)
         self._notice = notice(untrained, *self._tile) if untrained else None
@@ -55,13 +56,13 @@ class Preview:
         """The picture as RGB ``uint8 [height, width, 3]``; a buffer that the next call overwrites.
 
         Raises:
-            SinkError: side by side was asked for and the frame came without its image.
+            SinkError: the source picture was asked for and the frame came without its image.
         """
         _fit(self._colormap.rgb(frame.depth), self._depth_area)
         if self._image_area.size:
             if frame.image is None:
                 raise SinkError(
-                    f"view=side-by-side needs the source picture, and frame {frame.capture.index} came without one"
+                    f"view={self._view} needs the source picture, and frame {frame.capture.index} came without one"
                 )
             _fit(frame.image, self._image_area)
         if self._legend:

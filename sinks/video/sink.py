@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from sinks.depth_codes import FAR_M, NEAR_M, DepthCodes, Encoding
 from sinks.files.file_sink import FileSink
 from sinks.files.target import check_target
 from sinks.frame_json import describe, to_json
+from sinks.video.accompaniment import Accompaniment
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
 from sinks.video.containers import ENCODERS, CodecName, Container, choose_container
 from sinks.video.earlier import packets, whole_frames
@@ -28,6 +30,9 @@ from sinks.video.preview import Preview, View
 from sinks.video.timeline import Timeline, choose_tick
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
+from stream.ports import SourceInfo
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +40,7 @@ class VideoOptions:
     """How depth becomes a video.
 
     Attributes:
-        view: depth alone, or the source picture with depth to its right.
+        view: depth alone, or the source picture with depth to its right or under it.
         min, max: metres at the ends of the colour map, the same in every frame; 0.5 and 50 unless given. Those of the
             codes with encoding=log and inverse; 0.1 and 10000 unless given.
         scale: colours spaced evenly in log depth, inverse depth or depth.
@@ -46,6 +51,7 @@ class VideoOptions:
             frame of another size begins a new file with a number. The others fit it into the first one's size.
         encoding: of ffv1's codes, see :mod:`sinks.depth_codes`; noted in the file's tags and in a JSON file beside it.
         crf: quality of h264 and vp9, 0 the best and largest … 51.
+        audio: copy the source's sound, subtitles and chapters into mp4, m4v, mov and mkv as they are.
     """
 
     view: View = "depth"
@@ -57,6 +63,7 @@ class VideoOptions:
     codec: CodecName = "auto"
     encoding: Encoding = "mm"
     crf: int = 20
+    audio: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
@@ -107,12 +114,17 @@ class VideoSink(FileSink):
         self._earlier: _Earlier | None = None
         super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
         self._size = (0, 0)
+        self._source: Path | None = None
         if self._codec == "ffv1":
             check_target(_beside(whole), overwrite=overwrite)
 
     @property
     def needs_image(self) -> bool:
-        return self._options.view == "side-by-side"
+        return self._options.view != "depth"
+
+    def prepare(self, info: SourceInfo) -> None:
+        """What the source's file holds besides pictures is copied from there."""
+        self._source = info.path
 
     def whole_frames(self) -> int:
         """How many frames of an earlier run are whole in the file; 0 where it went on in another one."""
@@ -158,6 +170,7 @@ class VideoSink(FileSink):
             if isinstance(picture, LosslessDepth):
                 with _beside(self._path).open("wb" if self._overwrite else "xb") as record:
                     record.write(to_json(picture.record) + b"\n")
+            with_source = self._options.audio and self._container.copies and self._codec != "ffv1"
             file = _VideoFile(
                 self._path,
                 self._container,
@@ -166,6 +179,8 @@ class VideoSink(FileSink):
                 crf=self._options.crf,
                 tick=tick,
                 pixel_aspect=_pixel_aspect(first),
+                begins=first.capture if self._earlier is None else self._earlier.captures[0],
+                source=self._source if with_source else None,
             )
             if self._earlier is not None:
                 file.take_over(self._earlier)
@@ -203,6 +218,8 @@ class _VideoFile:
         crf: int,
         tick: Fraction,
         pixel_aspect: Fraction,
+        begins: Capture,
+        source: Path | None,
     ) -> None:
         encoder, options = ENCODERS[codec]
         if codec != "ffv1":
@@ -223,11 +240,17 @@ class _VideoFile:
         if codec != "ffv1":
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         self._cues = self._add_cues() if codec == "ffv1" else None
+        self._beside = self._open_source(source, begins)
+        if self._beside is not None:
+            at_first = Timeline(tick)
+            at_first.place(begins)
+            self._beside.set_chapters(at_first.shift)
         self._output.start_encoding()
 
     def write(self, frame: DepthFrame) -> None:
         picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)
         picture.pts, picture.time_base = self._timeline.place(frame.capture), self._timeline.tick
+        self._copy_beside(picture.pts)
         if self._cues is not None:
             cue = av.Packet(to_json(describe(frame)))
             cue.stream, cue.time_base = self._cues, self._timeline.tick
@@ -245,10 +268,11 @@ class _VideoFile:
         places = iter([self._timeline.place(capture) for capture in earlier.captures])
         for is_video, packet in packets(earlier.path, len(earlier.captures)):
             if is_video:
-                expected = next(places) * self._timeline.tick
-                if packet.pts is None or packet.pts * packet.time_base != expected:
+                expected = next(places)
+                if packet.pts is None or packet.pts * packet.time_base != expected * self._timeline.tick:
                     raise SinkError(f"what an earlier run has left in {earlier.path} is something else; remove it")
                 packet.stream = self._video
+                self._copy_beside(expected)
             elif self._cues is not None:
                 packet.stream = self._cues
             self._output.mux(packet)
@@ -256,13 +280,32 @@ class _VideoFile:
     def finish(self) -> None:
         try:
             self._mux(self._video.encode(None))
+            if self._beside is not None:
+                end = self._timeline.shift + (self._timeline.newest + self._timeline.step) * self._timeline.tick
+                self._beside.finish(end, self._timeline.shift)
         finally:
             self._output.close()
+            if self._beside is not None:
+                self._beside.close()
+
+    def _copy_beside(self, pts: int) -> None:
+        """Copy what the source's file holds besides pictures, up to a frame's time."""
+        if self._beside is not None:
+            self._beside.copy(self._timeline.shift + pts * self._timeline.tick, self._timeline.shift)
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
         for packet in packets:
             packet.duration = self._timeline.step  # without a rate, how long the last frame lasts is ours to say
             self._output.mux(packet)
+
+    def _open_source(self, source: Path | None, begins: Capture) -> Accompaniment | None:
+        if source is None:
+            return None
+        try:
+            return Accompaniment(source, self._output, begins)
+        except (av.FFmpegError, OSError) as exc:
+            _log.warning("%s cannot be opened for its sound: %s", source.name, exc.strerror)
+            return None
 
     def _add_cues(self) -> Stream:
         # Tags are written before the frames are known, so what belongs to a frame is a subtitle of its own: seekable,

@@ -39,6 +39,16 @@ class Timeline:
         self._clock: Clock | None = None
         self.step = max(1, round(Fraction(1, 30) / tick))
 
+    @property
+    def shift(self) -> Fraction:
+        """Seconds by which the container's time is behind the source's."""
+        return self._origin or Fraction(0)
+
+    @property
+    def newest(self) -> int:
+        """Time in ticks of the last frame."""
+        return self._last
+
     def place(self, capture: Capture) -> int:
         """Time of a frame in ticks, greater than that of every frame before."""
         time = _seconds(capture)

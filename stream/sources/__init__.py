@@ -111,7 +111,7 @@ def _open_local(uri: str, config: SourceConfig) -> Source:
     if is_image(path):
         return ImageSource([path], name=str(path), config=config)
     address = file_address(path)
-    return VideoFile(address, Connection(address, config), strict=config.strict)
+    return VideoFile(address, Connection(address, config), strict=config.strict, path=path)
 
 
 def _local_camera(address: Address, config: SourceConfig) -> Source:

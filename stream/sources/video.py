@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
@@ -30,10 +31,13 @@ class VideoFile:
         address: of the file.
         connection: the file, opened. It is closed with this source.
         strict: damage anywhere is an error at the end.
+        path: of a local file.
     """
 
-    def __init__(self, address: Address, connection: Connection, *, strict: bool = False) -> None:
-        self._address, self._strict = address, strict
+    def __init__(
+        self, address: Address, connection: Connection, *, strict: bool = False, path: Path | None = None
+    ) -> None:
+        self._address, self._strict, self._path = address, strict, path
         self._connection = connection
         self._frames = FrameMaker(address)
         self._index = 0
@@ -64,7 +68,7 @@ class VideoFile:
         if seconds is None and container.duration is not None:
             seconds = Fraction(container.duration, av.time_base)
         count = stream.frames or (round(seconds * rate) if seconds and rate else None)
-        return SourceInfo(name=self._address.name, live=False, frame_rate=rate, frame_count=count)
+        return SourceInfo(name=self._address.name, live=False, frame_rate=rate, frame_count=count, path=self._path)
 
     def _read(self) -> Iterator[Frame]:
         origin = self._connection.stream.start_time

@@ -108,6 +108,19 @@ def test_colours_survive_with_their_matrix_named(tmp_path: Path) -> None:
     assert abs(decoded.astype(int) - expected).max() <= 6
 
 
+def test_over_under_has_the_picture_above_depth(tmp_path: Path) -> None:
+    frame = replace(ramp(0, width=64, height=48), image=np.full((48, 64, 3), 200, np.uint8))
+    sink = VideoSink(tmp_path / "a.mp4", VideoOptions(view="over-under", crf=5))
+    assert sink.needs_image
+    sink.write(frame)
+    sink.close()
+    with av.open(tmp_path / "a.mp4") as file:
+        decoded = next(file.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+    assert decoded.shape == (96, 64, 3)
+    assert abs(decoded[:48] - 200).max() <= 6
+    assert abs(decoded[50:] - DepthColormap().rgb(frame.depth)[2:].astype(int)).mean() <= 6
+
+
 def test_options_change_the_picture(tmp_path: Path) -> None:
     frame = replace(ramp(0, width=63, height=47), image=np.full((47, 63, 3), 200, np.uint8))
     sink = VideoSink(tmp_path / "a.mp4", VideoOptions(view="side-by-side"))

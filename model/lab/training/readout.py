@@ -46,11 +46,13 @@ def begin_with_readout(network: DepthProNetwork, readout: nn.Linear) -> None:
     _keep(decoder.convs[coarsest], count)
     for level in range(coarsest):
         if level == 0:
-            encoder.upsample_latent0[-1].weight[:, :1] = 0  # the finest map is not projected
+            _weight(encoder.upsample_latent0[-1])[:, :1] = 0  # the finest map is not projected
         else:
-            decoder.convs[level].weight[:count] = 0
+            _weight(decoder.convs[level])[:count] = 0
     for level in reversed(range(coarsest + 1)):
-        inner = _pass_on(decoder.fusions[level], inner)
+        block = decoder.fusions[level]
+        assert isinstance(block, FusionBlock)
+        inner = _pass_on(block, inner)
     _exponentiate(network.head)
 
 
@@ -62,6 +64,10 @@ def _as_square(readout: nn.Linear) -> tuple[Tensor, Tensor]:
 def _halved(map_HWC: Tensor) -> Tensor:
     height, width, channels = map_HWC.shape
     return map_HWC.reshape(height // 2, 2, width // 2, 2, channels).mean((1, 3))
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    return layer.get_parameter("weight")
 
 
 def _keep(conv: nn.Module, count: int, *, source: int = 0) -> None:

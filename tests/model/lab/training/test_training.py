@@ -17,6 +17,7 @@ import torch
 
 from model.lab import scenes
 from model.lab.training import config as stages
+from model.lab.training import trainer
 from model.lab.training.__main__ import main
 from model.lab.training.batch import Batch, augment, batches, draw, held_back, validation
 from model.lab.training.config import StageName, TrainConfig
@@ -477,3 +478,25 @@ def test_the_whole_network_begins_as_what_its_global_transformer_predicts(preset
     if preset.decoder_dim >= 16:
         shown = torch.nn.functional.interpolate(expected[:, None], size=C.shape[1:], mode="nearest")[:, 0]
         assert float((C / shown).log().abs().max()) < 0.02
+
+
+@pytest.mark.parametrize(("rate", "is_lost"), [(1e-7, False), (0.1, True)])
+def test_a_stage_that_loses_what_was_learnt_says_so(
+    tmp_path: Path,
+    pool: Pool,
+    tiny: str,
+    rate: float,
+    is_lost: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKED_AFTER", 3)
+    monkeypatch.setattr(trainer, "MAX_LOSS_OF_DELTA", -1.0 if is_lost else 0.03)
+    off = {"boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0), "backbone": stages.Backbone(steps=0)}
+    caplog.set_level("INFO")
+    Trainer(
+        tmp_path, [pool], short(depth=stages.Depth(steps=4, batch=1, learning_rate=rate), **off), start_from=tiny
+    ).run()
+    told = [r for r in caplog.records if "after 3 steps" in r.getMessage()]
+    assert [r.levelname for r in told] == ["WARNING" if is_lost else "INFO"]
+    assert ("depth.learning_rate" in told[0].getMessage()) == is_lost

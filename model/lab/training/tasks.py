@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate, l1_loss, pixel_shuffle
 from model.lab.training.batch import Batch
 from model.lab.training.config import StageName
 from model.lab.training.losses import derivative_losses, mean_log_error
+from model.lab.training.readout import begin_with_readout
 from model.network import DepthProNetwork
 from model.network.layers import tokens_to_map
 
@@ -91,6 +92,7 @@ class Backbone(Task):
         learnt = self.network.encoder.image_encoder.state_dict()
         for transformer in (self.network.encoder.patch_encoder, self.network.fov.encoder[0]):
             transformer.load_state_dict(learnt)
+        begin_with_readout(self.network, self.depth)
 
 
 class Depth(Task):

@@ -34,6 +34,9 @@ from stream.errors import ConfigError, ModelError
 
 _log = logging.getLogger(__name__)
 MAX_GRADIENT = 1.0
+CHECKED_AFTER = 100
+"""Steps of a stage after which it must not know less than before it."""
+MAX_LOSS_OF_DELTA = 0.03
 
 
 class Trainer:
@@ -120,6 +123,12 @@ class Trainer:
         pool = self._pool_for(learner.size)
         exam = validation(pool, learner.size)
 
+        begun = None
+        if name in ("depth", "boundaries") and step == 0 and stage.steps > CHECKED_AFTER:
+            begun = self._examine(learner, exam, stage.batch)
+            learner.train()
+            _log.info("%s begins with δ1 %.3f, AbsRel %.3f", name, begun["δ1"], begun["AbsRel"])
+
         recent: dict[str, float] = {}
         examined = time.monotonic()
         feed = batches(
@@ -140,6 +149,10 @@ class Trainer:
                 for key, value in losses.items():
                     recent[key] = value if key not in recent else 0.98 * recent[key] + 0.02 * value
                 progress.update(bar, completed=step, loss="  ".join(f"{k} {v:.4f}" for k, v in recent.items()))
+                if begun and step == CHECKED_AFTER:
+                    # Of the weights themselves: the average still is what it was at the start.
+                    self._compare(name, begun, self._examine(learner, exam, stage.batch))
+                    learner.train()
                 is_due = step == stage.steps or time.monotonic() - examined > self._config.validate_every
                 if is_due:
                     figures = self._examine(averaged.module, exam, stage.batch)
@@ -194,6 +207,13 @@ class Trainer:
         if focal:
             figures["focal error"] = float(torch.cat(focal).median())
         return figures
+
+    def _compare(self, name: StageName, begun: dict[str, float], now: dict[str, float]) -> None:
+        told = f"{name} began with δ1 {begun['δ1']:.3f} and has {now['δ1']:.3f} after {CHECKED_AFTER} steps"
+        if now["δ1"] < begun["δ1"] - MAX_LOSS_OF_DELTA:
+            _log.warning("%s: it loses what was learnt before; a lower `%s.learning_rate` keeps it", told, name)
+        else:
+            _log.info("%s", told)
 
     def _pool_for(self, size: int) -> Pool:
         return next((pool for pool in self._pools if pool.config.size >= size), self._pools[-1])

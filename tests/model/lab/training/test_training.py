@@ -17,8 +17,9 @@ import torch
 
 from model.lab import scenes
 from model.lab.training import config as stages
+from model.lab.training import trainer
 from model.lab.training.__main__ import main
-from model.lab.training.batch import augment, batches, draw, held_back, validation
+from model.lab.training.batch import Batch, augment, batches, draw, held_back, validation
 from model.lab.training.config import StageName, TrainConfig
 from model.lab.training.losses import derivative_losses, mean_log_error
 from model.lab.training.optimizers import optimizers_for
@@ -27,6 +28,7 @@ from model.lab.training.start import init_for_training
 from model.lab.training.tasks import task
 from model.lab.training.trainer import Trainer
 from model.network import DepthProNetwork, init_random
+from model.network.config import PRESETS, NetworkConfig
 from model.weights import load, save
 from stream.errors import ConfigError, WeightsError
 from tests.support.process import ROOT
@@ -451,3 +453,50 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
     assert err.startswith("training: ")
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("preset", [TINY, PRESETS["nano"]])
+def test_the_whole_network_begins_as_what_its_global_transformer_predicts(preset: NetworkConfig) -> None:
+    network = DepthProNetwork(preset)
+    init_for_training(network, 0)
+    backbone = task("backbone", network)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        backbone.depth.weight.normal_(0, 0.5 / preset.width**0.5, generator=generator)
+    backbone.finish()
+    # Pictures at tile size, enlarged so that the pyramid's smallest one is the same again.
+    small = torch.rand(2, 3, preset.tile_size, preset.tile_size, generator=generator) * 2 - 1
+    large = torch.nn.functional.interpolate(small, scale_factor=4, mode="nearest")
+    with torch.no_grad():
+        expected, _ = backbone.predict(Batch(small, torch.zeros(0), torch.zeros(0)))
+        C, _ = network(large, with_fov=False)
+    assert expected is not None
+    side = min(expected.shape[-1], C.shape[-1])
+    logs = [torch.nn.functional.adaptive_avg_pool2d(m.log(), min(side, network.config.grid)) for m in (expected, C)]
+    # Averaged over each token: a small decoder carries fewer values a token.
+    torch.testing.assert_close(logs[1], logs[0], atol=0.02, rtol=0)
+    if preset.decoder_dim >= 16:
+        shown = torch.nn.functional.interpolate(expected[:, None], size=C.shape[1:], mode="nearest")[:, 0]
+        assert float((C / shown).log().abs().max()) < 0.02
+
+
+@pytest.mark.parametrize(("rate", "is_lost"), [(1e-7, False), (0.1, True)])
+def test_a_stage_that_loses_what_was_learnt_says_so(
+    tmp_path: Path,
+    pool: Pool,
+    tiny: str,
+    rate: float,
+    is_lost: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(trainer, "CHECKED_AFTER", 3)
+    monkeypatch.setattr(trainer, "MAX_LOSS_OF_DELTA", -1.0 if is_lost else 0.03)
+    off = {"boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0), "backbone": stages.Backbone(steps=0)}
+    caplog.set_level("INFO")
+    Trainer(
+        tmp_path, [pool], short(depth=stages.Depth(steps=4, batch=1, learning_rate=rate), **off), start_from=tiny
+    ).run()
+    told = [r for r in caplog.records if "after 3 steps" in r.getMessage()]
+    assert [r.levelname for r in told] == ["WARNING" if is_lost else "INFO"]
+    assert ("depth.learning_rate" in told[0].getMessage()) == is_lost

@@ -156,7 +156,9 @@ def run(
         network = _network(model, engine, infos=[s.info for s in sources.values()], may_download=demo is None)
         streams = []
         for name, given, scaler in zip(named, givens, scalers, strict=True):
-            depth = _estimator(network, given, FocalConfig(mode=focal), estimator, scaler)
+            still = sources[name].info.frame_count == 1  # there is nothing to steady a single picture by
+            config = replace(estimator, steady="off") if still else estimator
+            depth = _estimator(network, given, FocalConfig(mode=focal), config, scaler)
             made = sinks[name] if score is None else [*sinks[name], score]
             streams.append(Stream(source=sources[name], estimator=depth, sinks=made, name=name))
         stages = Pipeline(*streams, config=pipeline)

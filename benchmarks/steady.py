@@ -64,20 +64,20 @@ def way(flight: str, t: float, sway: Array) -> tuple[Array, Array, float]:
     return position, rotation(*turn), focal
 
 
-def fly(flight: str, seconds: float, *, noise: float = 2.0) -> list[Shot]:
-    """A flight at 30 frames a second. Walls have hardly any pattern, and what is panned fast is blurred."""
-    rooms = [BoxRoom(k, contrast=0.5 if flight == "wall" else 30.0, noise=noise) for k in range(2)]
+def fly(flight: str, seconds: float, *, rate: int = RATE) -> list[Shot]:
+    """A flight of ``rate`` frames a second. Walls have hardly any pattern, and what is panned fast is blurred."""
+    rooms = [BoxRoom(k, contrast=0.5 if flight == "wall" else 30.0) for k in range(2)]
     phases = np.random.default_rng(5).uniform(0, 6, 6)
     rates = np.array([0.31, 0.53, 0.41, 0.67, 0.37, 0.59])
     shots = []
-    for index in range(round(seconds * RATE)):
-        t = index / RATE
+    for index in range(round(seconds * rate)):
+        t = index / rate
         swing = 2 * math.pi * rates * t
         sway = 0.6 * np.sin(swing + phases) + 0.4 * np.sin(2.3 * swing + 2 * phases)
         second = flight == "cut" and t >= seconds / 2
         lumas = []
         for part in np.linspace(0, 0.5, 5) if flight == "pan" else (0.0,):  # half of the time the shutter is open
-            position, turn, focal = way(flight, t + (part - 0.25 * (flight == "pan")) / RATE, sway)
+            position, turn, focal = way(flight, t + (part - 0.25 * (flight == "pan")) / rate, sway)
             if second:
                 turn = turn @ rotation(2.5)
             camera = Camera(position=position, rotation=turn, f_px=focal, width=WIDTH, height=HEIGHT)
@@ -88,7 +88,7 @@ def fly(flight: str, seconds: float, *, noise: float = 2.0) -> list[Shot]:
                 depth, pose = view.depth, np.eye(4)
                 pose[:3, :3], pose[:3, 3] = turn, position
         luma = np.mean(lumas, axis=0).astype(np.uint8)
-        cut = second and not (t - 1 / RATE >= seconds / 2)
+        cut = second and not (t - 1 / rate >= seconds / 2)
         shots.append(Shot(luma, depth[1::2, 1::2].copy(), focal, pose, cut))
     return shots
 
@@ -125,13 +125,14 @@ class Figures:
     host_ms: float
 
 
-def measure(shots: list[Shot], kind: str, *, every: int = 1, known_focal: bool = True) -> Figures:
+def measure(shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1, known_focal: bool = True) -> Figures:
+    """Put errors of ``kind`` on every so-manyth frame of a flight of ``rate`` frames a second, and steady them."""
     shots = [
         Shot(s.luma, s.depth, s.focal_px, s.pose, any(o.cut for o in shots[max(0, k - every + 1) : k + 1]))
         for k, s in enumerate(shots)
         if k % every == 0
     ]
-    rate = RATE / every
+    rate = rate / every
     tracker, steadier = MotionTracker(), Steadier()
     raw, out, rel, used, own, took = [], [], [], 0, True, []
     aligned: list[list[float]] = [[], [], []]
@@ -141,7 +142,7 @@ def measure(shots: list[Shot], kind: str, *, every: int = 1, known_focal: bool =
         zip(shots, errors(kind, len(shots), shots[0].depth.shape, rate), strict=True)
     ):
         depth = (shot.depth * factor).astype(np.float32)
-        camera = CameraIntrinsics.from_focal(shot.focal_px, WIDTH, HEIGHT)
+        camera = CameraIntrinsics.from_focal(shot.focal_px if known_focal else FOCAL_PX, WIDTH, HEIGHT)
         start = time.perf_counter()
         tracks = tracker.update(shot.luma, scene_cut=shot.cut)
         told = steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)

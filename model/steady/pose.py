@@ -22,8 +22,11 @@ _STILL_PX = 0.1  # median motion of the points of a camera that stands still
 _STILL_STD = 0.001  # of log depth that so little motion may hide
 _RANSAC_PX = 1.0
 _FLOOR_PX = 0.08  # standard deviation of a followed point, at least
+_LOOSE_PX = 4.0
+_LOOSE_ROUNDS = 5
+_ANY_ZOOM = 0.5  # of log focal length
 _TUKEY = 4.0  # standard deviations, beyond which a point counts nothing
-_ROUNDS = 6
+_ROUNDS = 10
 _SETTLED = 2e-5  # radians, and shares of the median depth
 _FARTHEST = 0.5  # translation over median depth: a loose prior, for pictures that say nothing about it
 _ALIKE = 2.0  # neighbouring points err alike: so many count as one
@@ -99,10 +102,12 @@ def _refined(
 ) -> CameraMotion | None:
     """Gauss-Newton over turn, shift and zoom, each point weighted by how well it fits."""
     free = 7 if zoom_std else 6
-    prior_7 = np.array([0.0, 0.0, 0.0, *[_FARTHEST**-2] * 3, zoom_std**-2 if zoom_std else 0.0])[:free]
+    prior_7 = np.array([0.0, 0.0, 0.0, *[_FARTHEST**-2] * 3, 0.0])[:free]
     focal, centre = np.array([camera.fx, camera.fy]), np.array([camera.cx, camera.cy])
     zoom, settled = 0.0, False
     for step in range(_ROUNDS + 1):
+        if free == 7:  # Cauchy's, in the end: a lens holds still, or it zooms, and then there is no telling how much
+            prior_7[6] = 1 / (zoom_std**2 + zoom**2) if step >= _LOOSE_ROUNDS else _ANY_ZOOM**-2
         Y_N3 = X_N3 @ R.T + t
         z_N = np.where(Y_N3[:, 2] > 1e-3, Y_N3[:, 2], np.nan)
         xy_N2 = Y_N3[:, :2] / z_N[:, None]
@@ -110,7 +115,9 @@ def _refined(
         residual_N2 = now_N2 - (xy_N2 * scaled + centre)
         error_N = np.nan_to_num(np.hypot(*residual_N2.T), nan=np.inf)
         near = np.sort(error_N)[: max(_FEWEST, int(0.6 * len(error_N)))]  # some of the points move by themselves
-        std = max(_FLOOR_PX, float(np.median(near)) / 0.85)  # of a coordinate, from a median of lengths
+        # Of a coordinate, from a median of lengths. Where a zoom is possible all points count at first: the start may
+        # have taken it for a shift, which suits a part of them.
+        std = max(_FLOOR_PX, float(np.median(near)) / 0.85, _LOOSE_PX * 0.5**step if free == 7 else 0.0)
         weight_N = np.clip(1 - (error_N / (_TUKEY * std)) ** 2, 0, None) ** 2
         used = weight_N > 0
         if used.sum() < _FEWEST:
@@ -131,7 +138,7 @@ def _refined(
         turn = np.asarray(cv2.Rodrigues(change[:3])[0], np.float64)
         R, t = turn @ R, turn @ t + change[3:6]
         zoom += float(change[6]) if free == 7 else 0.0
-        settled = float(np.abs(change).max()) < _SETTLED
+        settled = float(np.abs(change).max()) < _SETTLED and (free == 6 or step > _LOOSE_ROUNDS)
         if not (np.isfinite(t).all() and abs(zoom) < 1):
             return None
     # How the mean of log depth follows the unknowns.

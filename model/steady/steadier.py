@@ -17,9 +17,10 @@ DepthGrid = npt.NDArray[np.float32]
 """Depth ``float32 [h, w]``, metres, of any size; it shows the whole picture."""
 
 _EDGE = 1.15  # farthest over nearest of the nine values around a point: beyond, it lies on an edge
+_ROUGHEST = 0.25  # of the points, where all depth is rough
 _FEWEST = 25
 _ALIKE = 4.0  # neighbouring points err alike: so many count as one
-_SCATTER = 0.3  # deviation of log ratios, beyond which they tell nothing
+_SCATTER = 0.5  # deviation of log ratios, beyond which they tell nothing
 _FARTHEST = math.log(2)  # a larger correction is not believed
 _ZOOM_STD = 0.01  # of log focal length from the reference on, where it is only estimated
 _USUAL_STEP_S = 1 / 30
@@ -35,6 +36,7 @@ class Steadier:
         self._filter = ScaleFilter()
         self._reference: DepthGrid | None = None  # its depth, corrected
         self._camera: CameraIntrinsics | None = None
+        self._is_told = False  # whether anything was known since the filter began anew
         self._resets = 0
         self._time_s = math.nan
         self._step_s = _USUAL_STEP_S
@@ -74,11 +76,13 @@ class Steadier:
         if tracks.renewed or first or scene_cut:
             if found is None:
                 self._filter.restart()
-                self._resets += not first
+                self._resets += scene_cut or self._is_told
             else:
                 self._filter.rebase(log_std)
             self._reference = depth_hw * np.float32(math.exp(correction))
             self._camera = camera
+            self._is_told = False
+        self._is_told |= found is not None
         return ScaleCorrection(log=correction, log_std=log_std, inliers=inliers, resets=self._resets)
 
     def _ratio(
@@ -125,8 +129,8 @@ def _sampled(depth_hw: DepthGrid, points_N2: Array, width: int, height: int) -> 
     column_N = np.clip(np.rint(x).astype(int), 1, columns - 2)
     around_9N = depth_hw[row_N + _DOWN[:, None], column_N + _RIGHT[:, None]]
     known = (np.isfinite(around_9N) & (around_9N > 0) & (around_9N < _FARTHEST_M)).all(axis=0)
-    with np.errstate(invalid="ignore"):
-        clear = known & (around_9N.max(axis=0) < _EDGE * around_9N.min(axis=0))
+    range_N = np.where(known, around_9N.max(axis=0), np.inf) / np.where(known, around_9N.min(axis=0), 1.0)
+    clear = known & (range_N < max(_EDGE, np.quantile(range_N, 1 - _ROUGHEST, method="lower") if len(x) else 0.0))
     if not len(x):
         return np.zeros(0), clear
     place = x.astype(np.float32)[:, None], y.astype(np.float32)[:, None]

@@ -1,6 +1,6 @@
-"""Measure the steadied scale where the truth is known: prints the table of docs/steady.md.
+"""Measure the steadied scale where the truth is known: prints the table of docs/steady.md, draws its figure.
 
-python benchmarks/steady.py [--seconds 10]
+python benchmarks/steady.py [--seconds 6] [--figure docs/figures/steady.png]
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def measure(shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1,
     before: list[PosedDepth] = []
     resets = 0
     for index, (shot, factor) in enumerate(
-        zip(shots, errors(kind, len(shots), shots[0].depth.shape, rate), strict=True)
+        zip(shots, errors(kind, len(shots), shots[0].depth.shape, rate, seed), strict=True)
     ):
         depth = (shot.depth * factor).astype(np.float32)
         camera = CameraIntrinsics.from_focal(shot.focal_px if known_focal else FOCAL_PX, WIDTH, HEIGHT)
@@ -179,11 +179,36 @@ def measure(shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1,
     )
 
 
+def draw(figures: Figures, path: Path) -> None:
+    """The scale of a walk before and after."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
+    for scales, name, style in zip(
+        figures.scales,
+        ("the network's own", "steadied"),
+        ({"color": "0.7", "lw": 1}, {"color": "C0", "lw": 2}),
+        strict=True,
+    ):
+        axes.plot(np.arange(len(scales)) / RATE, 100 * (np.exp(scales) - 1), label=name, **style)
+    axes.axhline(0, color="k", lw=0.5)
+    axes.set(xlabel="seconds of a walk, 30 frames a second", ylabel="depth is too large by, %")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--flights", default=",".join(FLIGHTS))
+    parser.add_argument("--figure", type=Path, help="draw the walk instead")
     options = parser.parse_args()
+    if options.figure is not None:
+        draw(measure(fly("walk", options.seconds), "all"), options.figure)
+        return
     print(
         "| flight | frames/s | error | σ of step, % | ratio | alignment: truth, before, after | AbsRel, % | steadied |"
     )

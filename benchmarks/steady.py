@@ -125,7 +125,9 @@ class Figures:
     host_ms: float
 
 
-def measure(shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1, known_focal: bool = True) -> Figures:
+def measure(
+    shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1, known_focal: bool = True, seed: int = 3
+) -> Figures:
     """Put errors of ``kind`` on every so-manyth frame of a flight of ``rate`` frames a second, and steady them."""
     shots = [
         Shot(s.luma, s.depth, s.focal_px, s.pose, any(o.cut for o in shots[max(0, k - every + 1) : k + 1]))

@@ -156,8 +156,7 @@ def run(
         network = _network(model, engine, infos=[s.info for s in sources.values()], may_download=demo is None)
         streams = []
         for name, given, scaler in zip(named, givens, scalers, strict=True):
-            still = sources[name].info.frame_count == 1  # there is nothing to steady a single picture by
-            config = replace(estimator, steady="off") if still else estimator
+            config = estimator_config_for(sources[name].info, estimator)
             depth = _estimator(network, given, FocalConfig(mode=focal), config, scaler)
             made = sinks[name] if score is None else [*sinks[name], score]
             streams.append(Stream(source=sources[name], estimator=depth, sinks=made, name=name))
@@ -197,6 +196,11 @@ def _network(model: str, config: EngineConfig, *, infos: Sequence[SourceInfo], m
     for info in infos:
         _log.info("%s: %s in %s on %s", info.name, loaded.name, running.precision, running.device)
     return running
+
+
+def estimator_config_for(info: SourceInfo, config: EstimatorConfig) -> EstimatorConfig:
+    """``config`` as it suits a source: there is nothing that a single picture could be steadied by."""
+    return replace(config, steady="off") if info.frame_count == 1 else config
 
 
 def _estimator(

@@ -23,7 +23,8 @@ _STILL_STD = 0.001  # of log depth that so little motion may hide
 _RANSAC_PX = 1.0
 _FLOOR_PX = 0.08  # standard deviation of a followed point, at least
 _LOOSE_PX = 4.0
-_LOOSE_ROUNDS = 5
+_LOOSE_ROUNDS = 3
+_TIGHTER = 0.35
 _ANY_ZOOM = 0.5  # of log focal length
 _TUKEY = 4.0  # standard deviations, beyond which a point counts nothing
 _ROUNDS = 10
@@ -117,7 +118,7 @@ def _refined(
         near = np.sort(error_N)[: max(_FEWEST, int(0.6 * len(error_N)))]  # some of the points move by themselves
         # Of a coordinate, from a median of lengths. Where a zoom is possible all points count at first: the start may
         # have taken it for a shift, which suits a part of them.
-        std = max(_FLOOR_PX, float(np.median(near)) / 0.85, _LOOSE_PX * 0.5**step if free == 7 else 0.0)
+        std = max(_FLOOR_PX, float(np.median(near)) / 0.85, _LOOSE_PX * _TIGHTER**step if free == 7 else 0.0)
         weight_N = np.clip(1 - (error_N / (_TUKEY * std)) ** 2, 0, None) ** 2
         used = weight_N > 0
         if used.sum() < _FEWEST:

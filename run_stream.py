@@ -247,7 +247,8 @@ class _Session:
             foreseen = None
             if s.looks_ahead and not given.is_given:
                 foreseen = _foresee(self._open(uri), self._network, s.focal, self._console)
-            estimator = _estimator(self._network, given, s.focal, s.estimator, scaler, foreseen)
+            config = estimator_config_for(source.info, s.estimator)
+            estimator = _estimator(self._network, given, s.focal, config, scaler, foreseen)
             if demo is None and s.scaling.scale_from is None:  # neither depends on finished frames alone
                 source = self._resume(uri, source, estimator, made)
             score = [demo] if demo is not None else []
@@ -377,6 +378,11 @@ def _network(model: str, config: EngineConfig, *, infos: Sequence[SourceInfo], m
     for info in infos:
         _log.info("%s: %s in %s on %s", info.name, loaded.name, running.precision, running.device)
     return running
+
+
+def estimator_config_for(info: SourceInfo, config: EstimatorConfig) -> EstimatorConfig:
+    """``config`` as it suits a source: there is nothing that a single picture could be steadied by."""
+    return replace(config, steady="off") if info.frame_count == 1 else config
 
 
 def _estimator(

@@ -74,7 +74,12 @@ class EstimatorConfig:
     fov_every: int = 1
     """Once the focal length is steady (1 %), estimate it in every so many frames only."""
 
+    steady: Literal["off", "scale"] = "scale"
+    """scale: what the network's scale jitters by is taken out, following how the camera moves; off: as it comes."""
+
     def __post_init__(self) -> None:
+        if self.steady not in ("off", "scale"):
+            raise ConfigError(f"`steady` is off or scale, not {self.steady!r}")
         _check_count("in_flight", self.in_flight, 64)
         _check_count("fov_every", self.fov_every, 1000)
 

@@ -2,11 +2,12 @@
 
 How a frame goes through, and where the host waits::
 
-    submit(n)    upload stream    copy planes from the ring slot          ── event ──► slot returns to the ring
+    submit(n)    host             a small grey picture, in which a thread of its own follows motion
+                 upload stream    copy planes from the ring slot          ── event ──► slot returns to the ring
                  compute stream   wait upload; once its batch is full: RGB, resize, rectify, network;
-                                  field of view and "finite" to the host  ── event: computed
+                                  field of view, "finite" and coarse depth to the host  ── event: computed
     wait(n)      host             WAITS for computed(n)
-    collect(n)   host             one step of the focal filter
+    collect(n)   host             one step of the focal filter, one of the filter of scale
                  download stream  metres at the output size, copy to host ── event: downloaded
                  host             WAITS for downloaded(n)
 
@@ -23,6 +24,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,22 +43,33 @@ from model.pixels.metres import metric_depth, parse_output_size
 from model.pixels.planes import host_tensor, image_from_planes, network_input
 from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
+from model.steady import SteadyStage, Tracks
 from stream.errors import ConfigError, ModelError
-from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry
+from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry, ScaleCorrection
 from stream.ports import Event, Lease
 
 _log = logging.getLogger(__name__)
 _STEADY_STD = 0.01  # of log focal: so well known, it need not be estimated in every frame
+_COARSE = 192  # values on a side, at least, that the filter of scale looks at
 
 
 class _Lane:
-    """The device's side of one frame in flight: its planes, and a page-locked pair of numbers on the host."""
+    """The device's side of one frame in flight: its planes, and what of its result is page-locked on the host."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._geometry: Geometry | None = None
         self.planes: list[Tensor] = []
         self.fov_and_finite = torch.zeros(2, dtype=torch.float32, pin_memory=device.type == "cuda")
+        self.coarse = torch.empty(0, 0)  # canonical inverse depth
+
+    def keep_coarse(self, C_SS: Tensor) -> None:
+        """Start copying single values of ``C_SS`` to the host. Allocates once per size."""
+        step = max(1, len(C_SS) // _COARSE)
+        coarse = C_SS[step // 2 :: step, step // 2 :: step].float()
+        if self.coarse.shape != coarse.shape:
+            self.coarse = torch.empty(coarse.shape, pin_memory=self._device.type == "cuda")
+        self.coarse.copy_(coarse, non_blocking=True)
 
     def upload(self, frame: Frame) -> None:
         """Copy the frame's planes here. Allocates once per geometry."""
@@ -80,6 +93,7 @@ class _Queued:
     lens: Lens | None  # to be rectified
     with_fov: bool
     with_image: bool
+    tracks: Future[Tracks] | None  # of motion, where scale is steadied
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,7 @@ class DepthProEstimator:
         self._focal = FocalTracker(focal)
         self._foreseen = None if foreseen is None else iter(foreseen)
         self._cuts = SceneCutDetector()
+        self._steadying = SteadyStage() if config.steady == "scale" else None
         self._input_grid, self._output_grid = GridMemory(engine.device), GridMemory(engine.device)
         self._capacity = engine.config.batch * (config.in_flight if engine.device.type == "cuda" else 1)
         with torch_errors():
@@ -169,6 +184,7 @@ class DepthProEstimator:
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
         lens = self._camera.lens(frame.width, frame.height)
+        tracks = None if self._steadying is None else self._steadying.follow(frame, lens, scene_cut=scene_cut)
         lane = self._lanes.popleft()
         with _on_device():
             with self._streams.on("upload"):
@@ -177,7 +193,9 @@ class DepthProEstimator:
             lease.release(after=uploaded)
             self._streams.wait("compute", uploaded)
             with_fov = self._is_estimated(frame, given) and self._fov_is_due(scene_cut)
-            self._queued.append(_Queued(frame, lane, lease.dropped, scene_cut, given, lens, with_fov, with_image))
+            self._queued.append(
+                _Queued(frame, lane, lease.dropped, scene_cut, given, lens, with_fov, with_image, tracks)
+            )
             if len(self._queued) == self.batch:
                 self._compute_queued()
 
@@ -206,7 +224,8 @@ class DepthProEstimator:
             focal, camera = self._camera_of(job)
             width, height = self._output_size or (job.queued.frame.width, job.queued.frame.height)
             scale = self._scaler.scale
-            factor = 1.0 if scale is None else scale.factor
+            steady = self._correction_of(job, camera, focal)
+            factor = (1.0 if scale is None else scale.factor) * (1.0 if steady is None else math.exp(steady.log))
             depth, image = self._download(job, factor * focal.smoothed_px, width=width, height=height)
         queued = job.queued
         self._lanes.append(queued.lane)
@@ -219,6 +238,7 @@ class DepthProEstimator:
             source_width=queued.frame.width,
             source_height=queued.frame.height,
             scale=scale,
+            steady=steady,
             image=None if image is None else image.numpy(),
             scene_cut=queued.scene_cut,
             model=self._engine.label,
@@ -230,7 +250,8 @@ class DepthProEstimator:
     def replay(self, frame: Frame, *, raw_px: float | None) -> None:
         """Take note of a frame whose depth an earlier run has made, before any other is submitted.
 
-        Cuts, focal lengths and their filter go on from there as if it had been computed here.
+        Cuts, focal lengths and their filter go on from there as if it had been computed here. The scale is steadied
+        anew, as after a cut: it would need the frame's depth.
 
         Args:
             frame: as it would be submitted.
@@ -253,6 +274,8 @@ class DepthProEstimator:
             job.done.synchronize()  # their memory must not be freed under the device's hands
         self._computed.clear()
         self._queued.clear()
+        if self._steadying is not None:
+            self._steadying.close()
         self._scaler.close()
 
     # Before the network -----------------------------------------------------------------------------------------------
@@ -286,6 +309,9 @@ class DepthProEstimator:
             numbers_B2 = torch.stack((fov_B, finite_B.to(fov_B.dtype)), dim=1)
             for queued, numbers_2 in zip(batch, numbers_B2, strict=True):
                 queued.lane.fov_and_finite.copy_(numbers_2, non_blocking=True)
+            if self._steadying is not None:
+                for queued, C_SS in zip(batch, C_BSS, strict=True):
+                    queued.lane.keep_coarse(C_SS)
             done = self._streams.mark("compute")
         return [_Computed(queued, precision, C_SS, done) for queued, C_SS in zip(batch, C_BSS, strict=True)]
 
@@ -340,6 +366,20 @@ class DepthProEstimator:
             scene_cut=scene_cut,
             given_px=None if given is None else given.fx,
             metadata_px=frame.focal_px,
+        )
+
+    def _correction_of(self, job: _Computed, camera: CameraIntrinsics, focal: FocalEstimate) -> ScaleCorrection | None:
+        """What steadies the scale of this frame; ``None`` where that is not wanted."""
+        queued = job.queued
+        if self._steadying is None or queued.tracks is None:
+            return None
+        return self._steadying.correct(
+            queued.tracks,
+            queued.lane.coarse.numpy(),
+            camera,
+            focal,
+            time_s=_time_s(queued.frame.capture),
+            scene_cut=queued.scene_cut,
         )
 
     def _look_at_known_distance(self, queued: _Queued, depth_HW: Tensor, focal: FocalEstimate) -> None:

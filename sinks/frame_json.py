@@ -18,7 +18,7 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
     Args:
         camera: that of the depth as it is written, where it is resized.
     """
-    focal, scale, camera = frame.focal, frame.scale, camera or frame.camera
+    focal, scale, steady, camera = frame.focal, frame.scale, frame.steady, camera or frame.camera
     info = camera_info(camera)
     return {
         "index": frame.capture.index,
@@ -45,6 +45,14 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
             "source": focal.source,
         },
         "scale": None if scale is None else {"factor": scale.factor, "date": scale.date, "source": scale.source},
+        "steady": None
+        if steady is None
+        else {
+            "correction": steady.log,
+            "log_std": steady.log_std,
+            "inliers": steady.inliers,
+            "resets": steady.resets,
+        },
         "scene_cut": frame.scene_cut,
         "model": frame.model,
         "precision": frame.precision,

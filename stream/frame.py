@@ -211,6 +211,23 @@ class DepthScale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleCorrection:
+    """How a frame's depth as a whole was changed, so that its scale holds still.
+
+    Attributes:
+        log: depth was multiplied with ``exp(log)``; 0: it is the network's own.
+        log_std: standard deviation of the scale, so roughly the relative error against the frames before.
+        inliers: points that told it; 0: nothing did, and the network's own scale was left as it is.
+        resets: how often, so far, a shot began or what was known was lost.
+    """
+
+    log: float
+    log_std: float
+    inliers: int
+    resets: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
     """Which frame of its source this is, and when it was taken. It travels unchanged from the decoder to every sink.
 
@@ -341,6 +358,7 @@ class DepthFrame:
         focal: the focal length that scaled this depth, in pixels of the *source* picture.
         source_width, source_height: size of the upright source picture in pixels.
         scale: what ``depth`` was multiplied with, ``None`` where it was not.
+        steady: how its scale was steadied, which is beside ``scale``; ``None`` where that is not done.
         image: ``uint8 [H, W, 3]`` RGB of the same frame at the size of ``depth``; ``None`` unless a sink asked for it.
         scene_cut: this frame starts a new shot; nothing from before it went into its focal length.
         model: name of the network and, where it applies, "(untrained)".
@@ -360,6 +378,7 @@ class DepthFrame:
     source_width: int
     source_height: int
     scale: DepthScale | None = None
+    steady: ScaleCorrection | None = None
     image: npt.NDArray[np.uint8] | None = None
     scene_cut: bool = False
     model: str = ""

@@ -15,6 +15,8 @@ from tests.support.media import noisy_video
 from tests.support.process import Process
 
 OUTPUTS = (
+    "--steady",
+    "off",
     "--sink",
     "mm.mkv?codec=ffv1",
     "--sink",

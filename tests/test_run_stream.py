@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import run_stream
+from model.config import EstimatorConfig
 from stream import command_line
 from stream.ports import SourceInfo
 from tests.support.process import Process
@@ -353,3 +354,9 @@ def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped
     assert status == 0
     assert "python run_stream.py demo" in out
     assert len(out.splitlines()) < 165
+
+
+@pytest.mark.parametrize(("count", "steady"), [(1, "off"), (2, "scale"), (None, "scale")])
+def test_a_single_picture_is_not_steadied(count: int | None, steady: str) -> None:
+    info = SourceInfo(name="some", live=False, frame_count=count)
+    assert run_stream.estimator_config_for(info, EstimatorConfig()).steady == steady

@@ -28,6 +28,7 @@ Message = (
     | ros.sensor_msgs__msg__CompressedImage
     | ros.sensor_msgs__msg__CameraInfo
     | ros.tf2_msgs__msg__TFMessage
+    | ros.diagnostic_msgs__msg__DiagnosticArray
 )
 
 _STORE = get_typestore(Stores.ROS2_HUMBLE)
@@ -150,6 +151,22 @@ def camera_info(frame: DepthFrame, head: ros.std_msgs__msg__Header) -> ros.senso
         binning_y=0,
         roi=whole,
     )
+
+
+def scale_correction(frame: DepthFrame, head: ros.std_msgs__msg__Header, camera: str) -> Message | None:
+    """How the scale of ``frame`` was steadied, numbers in full; ``None`` where it was not."""
+    told = frame.steady
+    if told is None:
+        return None
+    numbers = {"correction": told.log, "log_std": told.log_std, "inliers": told.inliers, "resets": told.resets}
+    status = ros.diagnostic_msgs__msg__DiagnosticStatus(
+        level=0,
+        name=f"{camera}: scale correction",
+        message="steadied" if told.inliers else "the network's own",
+        hardware_id=camera,
+        values=[ros.diagnostic_msgs__msg__KeyValue(key, repr(value)) for key, value in numbers.items()],
+    )
+    return ros.diagnostic_msgs__msg__DiagnosticArray(header=head, status=[status])
 
 
 def optical_transform(head: ros.std_msgs__msg__Header, optical_frame: str) -> ros.tf2_msgs__msg__TFMessage:

@@ -6,6 +6,7 @@
 ``/<camera>/color/image_rect/compressed``  ``sensor_msgs/msg/CompressedImage``, JPEG (``image=jpeg``)
 ``/<camera>/color/image_rect``             ``sensor_msgs/msg/Image``, rgb8 (``image=raw``)
 ``/<camera>/color/camera_info``            ``sensor_msgs/msg/CameraInfo``, unless ``image=none``
+``/<camera>/depth/scale_correction``       ``diagnostic_msgs/msg/DiagnosticArray``, where the scale is steadied
 ``/tf_static``                             ``tf2_msgs/msg/TFMessage``: ``<camera>_link`` to the optical frame, once
 =========================================  ======================================================================
 
@@ -47,6 +48,7 @@ from sinks.ros.messages import (
     header,
     jpeg_image,
     optical_transform,
+    scale_correction,
 )
 from stream.errors import ConfigError
 from stream.frame import DepthFrame
@@ -163,6 +165,8 @@ def _messages(frame: DepthFrame, stamp_ns: int, options: McapOptions) -> dict[st
         f"{depth}/{picture}": depth_image(frame, head, options.encoding),
         f"{depth}/camera_info": info,
     }
+    if (correction := scale_correction(frame, head, options.camera)) is not None:
+        messages[f"{depth}/scale_correction"] = correction
     if options.image == "jpeg":
         messages[f"{colour}/{picture}/compressed"] = jpeg_image(frame, head, options.quality)
     if options.image == "raw":

@@ -71,7 +71,8 @@ def make_estimator(
     focal: FocalConfig | None = None,
     **options: Any,
 ) -> DepthProEstimator:
-    """An estimator with ``engine``, or one of its own; ``options`` are fields of either config."""
+    """An estimator with ``engine``, or one of its own; ``options`` are of either config. Scale is not steadied."""
+    options = {"steady": "off", **options}
     own = {f.name for f in fields(EstimatorConfig)}
     config = EstimatorConfig(**{name: value for name, value in options.items() if name in own})
     engine = engine or make_engine(model, **{name: value for name, value in options.items() if name not in own})

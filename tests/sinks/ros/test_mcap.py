@@ -31,7 +31,7 @@ from sinks import open_sink
 from sinks.ros.messages import RosTime
 from sinks.ros.sink import McapOptions, McapSink
 from stream.errors import ConfigError, SinkError
-from stream.frame import CameraIntrinsics, DepthFrame
+from stream.frame import CameraIntrinsics, DepthFrame, ScaleCorrection
 from tests.support.doubles import make_depth_frame, recaptured
 
 ROOT = Path(__file__).parents[3]
@@ -263,6 +263,15 @@ def test_a_frame_without_its_picture_is_refused_and_the_rest_kept(tmp_path: Path
     sink.close()
     assert list(tmp_path.iterdir()) == []
     assert not McapSink(tmp_path / "a.mcap", McapOptions(image="none")).needs_image
+
+
+def test_how_each_frames_scale_was_steadied_is_recorded(tmp_path: Path) -> None:
+    told = ScaleCorrection(log=-0.012345678901234567, log_std=0.004, inliers=120, resets=1)
+    record(f"{tmp_path / 'a.mcap'}", [replace(scene(0), steady=told), scene(1)])
+    ((_, array),) = read(tmp_path / "a.mcap")["/camera/depth/scale_correction"]
+    values = {pair.key: pair.value for pair in array.status[0].values}
+    assert float(values["correction"]) == told.log
+    assert values == {"correction": repr(told.log), "log_std": "0.004", "inliers": "120", "resets": "1"}
 
 
 def test_frames_may_change_their_size(tmp_path: Path) -> None:

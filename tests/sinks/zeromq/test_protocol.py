@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 
 from sinks.zeromq.message import MessageWriter
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
-from stream.frame import CameraIntrinsics, DepthFrame, DepthScale
+from stream.frame import CameraIntrinsics, DepthFrame, DepthScale, ScaleCorrection
 from tests.support.doubles import make_depth_frame, recaptured
 from tests.support.process import ROOT
 
@@ -39,6 +39,7 @@ def frames() -> list[DepthFrame]:
         retried=True,
         focal=replace(plain.focal, raw_px=None, source="given"),
         scale=DepthScale(factor=1.25, date="2026-01-02T03:04:05+00:00", source="file"),
+        steady=ScaleCorrection(log=-0.03, log_std=0.004, inliers=120, resets=1),
     )
     return [plain, recaptured(rich, index=7, pts=None, rotation=90, uncertainty_ns=500, clock="camera-rtcp")]
 

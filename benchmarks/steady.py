@@ -1,0 +1,237 @@
+"""Measure the steadied scale where the truth is known: prints the table of docs/steady.md, draws its figure.
+
+python benchmarks/steady.py [--seconds 6] [--figure docs/figures/steady.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the benchmarks run from a checkout, installed or not
+
+from model.lab.evaluation.temporal import PosedDepth, alignment_error, log_scale  # noqa: E402
+from model.lab.scenes.box_room import BoxRoom  # noqa: E402
+from model.lab.scenes.renderer.camera import Camera, rotation  # noqa: E402
+from model.steady import MotionTracker, Steadier  # noqa: E402
+from stream.frame import CameraIntrinsics  # noqa: E402
+
+Array = npt.NDArray[np.float64]
+WIDTH, HEIGHT, FOCAL_PX, RATE = 320, 180, 250.0, 30
+FLIGHTS = ("still", "handheld", "walk", "orbit", "zoom", "passer", "wall", "cut", "pan")
+ERRORS = ("none", "white", "correlated", "all")
+JITTER, OUTLIERS = 0.04, 0.05
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Every frame of a flight: grey picture, true depth, focal length over width, pose, whether a shot starts."""
+
+    luma: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    focal_px: float
+    pose: Array
+    cut: bool
+
+
+def way(flight: str, t: float, sway: Array) -> tuple[Array, Array, float]:
+    """Position, rotation and focal length after ``t`` seconds."""
+    position, turn, focal = np.zeros(3), (0.0, 0.0, 0.0), FOCAL_PX
+    if flight in ("handheld", "walk", "orbit", "zoom", "passer", "cut", "wall"):
+        position = position + np.array([0.012, 0.01, 0.004]) * sway[:3]
+        turn = (0.008 * sway[3], 0.007 * sway[4], 0.006 * sway[5])
+    if flight in ("walk", "cut", "wall"):  # there and back
+        phase = t % 8
+        position = position + np.array([0.0, 0.015 * math.sin(11 * t), 1.1 * min(phase, 8 - phase) - 4])
+    if flight == "orbit":
+        angle = 0.5 * math.sin(0.6 * t)
+        position = position + np.array([0.0, 0.0, 4.0]) - 4.0 * np.array([math.sin(angle), 0.0, math.cos(angle)])
+        turn = (turn[0] + angle, turn[1], turn[2])
+    if flight == "zoom":
+        focal *= 2 ** (0.5 - 0.5 * math.cos(math.pi * min(max((t % 10 - 3) / 2, 0), 1)))
+    if flight == "pan":
+        turn = (0.9 * math.sin(1.6 * t), 0.0, 0.0)
+    return position, rotation(*turn), focal
+
+
+def fly(flight: str, seconds: float, *, rate: int = RATE) -> list[Shot]:
+    """A flight of ``rate`` frames a second. Walls have hardly any pattern, and what is panned fast is blurred."""
+    rooms = [BoxRoom(k, contrast=0.5 if flight == "wall" else 30.0) for k in range(2)]
+    phases = np.random.default_rng(5).uniform(0, 6, 6)
+    rates = np.array([0.31, 0.53, 0.41, 0.67, 0.37, 0.59])
+    shots = []
+    for index in range(round(seconds * rate)):
+        t = index / rate
+        swing = 2 * math.pi * rates * t
+        sway = 0.6 * np.sin(swing + phases) + 0.4 * np.sin(2.3 * swing + 2 * phases)
+        second = flight == "cut" and t >= seconds / 2
+        lumas = []
+        for part in np.linspace(0, 0.5, 5) if flight == "pan" else (0.0,):  # half of the time the shutter is open
+            position, turn, focal = way(flight, t + (part - 0.25 * (flight == "pan")) / rate, sway)
+            if second:
+                turn = turn @ rotation(2.5)
+            camera = Camera(position=position, rotation=turn, f_px=focal, width=WIDTH, height=HEIGHT)
+            passer = math.sin(0.9 * t) if flight == "passer" else None
+            view = rooms[second].draw(camera, passer_x=passer)
+            lumas.append(view.image[..., 0].astype(np.float32))
+            if part in (0.0, 0.25):
+                depth, pose = view.depth, np.eye(4)
+                pose[:3, :3], pose[:3, 3] = turn, position
+        luma = np.mean(lumas, axis=0).astype(np.uint8)
+        cut = second and not (t - 1 / rate >= seconds / 2)
+        shots.append(Shot(luma, depth[1::2, 1::2].copy(), focal, pose, cut))
+    return shots
+
+
+def errors(kind: str, count: int, shape: tuple[int, ...], rate: float, seed: int = 3) -> Iterator[Array]:
+    """Factors ``[h, w]`` that a network's depth is wrong by, frame by frame."""
+    rng = np.random.default_rng(seed)
+    keep = math.exp(-1 / (rate * 0.3)) if kind == "correlated" else 0.0
+    keep_field = math.exp(-1 / (rate * 0.5))
+    jitter, field = rng.normal(0, JITTER), rng.normal(0, 0.04, (4, 6))
+    for _ in range(count):
+        jitter = keep * jitter + math.sqrt(1 - keep**2) * rng.normal(0, JITTER)
+        field = keep_field * field + math.sqrt(1 - keep_field**2) * rng.normal(0, 0.04, (4, 6))
+        outlier = rng.uniform(-0.4, 0.4) if rng.random() < OUTLIERS else 0.0
+        factor = np.zeros(shape) if kind == "none" else np.full(shape, jitter + outlier)
+        if kind == "all":
+            factor = factor + cv2.resize(field, shape[::-1], interpolation=cv2.INTER_CUBIC)
+            factor = factor + rng.normal(0, 0.02, shape)
+        yield np.exp(factor)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one flight with one kind of error, before and after. Standard deviations of steps, alignment, AbsRel in %."""
+
+    step: tuple[float, float]
+    alignment: tuple[float, float, float]  # of the truth, before, after
+    abs_rel: tuple[float, float]
+    steadied: float  # share of frames
+    resets: int
+    drift: float  # mean log of after against before, of the last half
+    cut_is_own: bool
+    scales: tuple[Array, Array]
+    host_ms: float
+
+
+def measure(
+    shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1, known_focal: bool = True, seed: int = 3
+) -> Figures:
+    """Put errors of ``kind`` on every so-manyth frame of a flight of ``rate`` frames a second, and steady them."""
+    shots = [
+        Shot(s.luma, s.depth, s.focal_px, s.pose, any(o.cut for o in shots[max(0, k - every + 1) : k + 1]))
+        for k, s in enumerate(shots)
+        if k % every == 0
+    ]
+    rate = rate / every
+    tracker, steadier = MotionTracker(), Steadier()
+    raw, out, rel, used, own, took = [], [], [], 0, True, []
+    aligned: list[list[float]] = [[], [], []]
+    before: list[PosedDepth] = []
+    resets = 0
+    for index, (shot, factor) in enumerate(
+        zip(shots, errors(kind, len(shots), shots[0].depth.shape, rate, seed), strict=True)
+    ):
+        depth = (shot.depth * factor).astype(np.float32)
+        camera = CameraIntrinsics.from_focal(shot.focal_px if known_focal else FOCAL_PX, WIDTH, HEIGHT)
+        start = time.perf_counter()
+        tracks = tracker.update(shot.luma, scene_cut=shot.cut)
+        told = steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)
+        took.append(time.perf_counter() - start)
+        used += told.inliers > 0
+        resets = told.resets
+        if shot.cut:
+            own &= told.log == 0
+        steadied = depth * np.float32(math.exp(told.log))
+        for scales, made in ((raw, depth), (out, steadied)):
+            scales.append(log_scale(made, shot.depth, max_depth_m=100.0))
+        rel.append([float(np.mean(np.abs(d - shot.depth) / shot.depth)) for d in (depth, steadied)])
+        valid = np.ones(depth.shape, bool)
+        now = [PosedDepth(d, valid, shot.focal_px / 2, shot.pose) for d in (shot.depth, depth, steadied)]
+        if before and not shot.cut:
+            for errors_of, one, other in zip(aligned, before, now, strict=True):
+                error = alignment_error(one, other)
+                if error is not None:
+                    errors_of.append(error)
+        before = now
+    cuts = [k for k, shot in enumerate(shots) if shot.cut]
+    raw_array, out_array = np.array(raw, float), np.array(out, float)
+    half = len(raw) // 2
+    return Figures(
+        step=tuple(float(np.std(np.delete(np.diff(a), [c - 1 for c in cuts]))) for a in (raw_array, out_array)),
+        alignment=tuple(float(np.mean(a)) for a in aligned),
+        abs_rel=tuple(100 * float(v) for v in np.mean(rel, axis=0)),
+        steadied=used / len(shots),
+        resets=resets,
+        drift=float(np.mean(out_array[half:]) - np.mean(raw_array[half:])),
+        cut_is_own=own,
+        scales=(raw_array, out_array),
+        host_ms=1000 * float(np.median(took)),
+    )
+
+
+def draw(figures: Figures, path: Path) -> None:
+    """The scale of a walk before and after."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
+    for scales, name, style in zip(
+        figures.scales,
+        ("the network's own", "steadied"),
+        ({"color": "0.7", "lw": 1}, {"color": "C0", "lw": 2}),
+        strict=True,
+    ):
+        axes.plot(np.arange(len(scales)) / RATE, 100 * (np.exp(scales) - 1), label=name, **style)
+    axes.axhline(0, color="k", lw=0.5)
+    axes.set(xlabel="seconds of a walk, 30 frames a second", ylabel="depth is too large by, %")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--flights", default=",".join(FLIGHTS))
+    parser.add_argument("--figure", type=Path, help="draw the walk instead")
+    options = parser.parse_args()
+    if options.figure is not None:
+        draw(measure(fly("walk", options.seconds), "all"), options.figure)
+        return
+    print(
+        "| flight | frames/s | error | σ of step, % | ratio | alignment: truth, before, after | AbsRel, % | steadied |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for flight in options.flights.split(","):
+        shots = fly(flight, options.seconds)
+        for every in (1, 3, 6):
+            for kind in ERRORS:
+                f = measure(shots, kind, every=every)
+                ratio = f.step[1] / f.step[0] if f.step[0] > 1e-9 else math.nan
+                cells = (
+                    f"{flight}",
+                    f"{RATE // every}",
+                    kind,
+                    f"{100 * f.step[0]:.2f} → {100 * f.step[1]:.2f} ({ratio:.2f})",
+                    ", ".join(f"{a:.2f}" for a in f.alignment),
+                    f"{f.abs_rel[0]:.2f} → {f.abs_rel[1]:.2f}",
+                    f"{f.steadied:.0%}, {f.resets} resets" + ("" if f.cut_is_own else ", a cut was not its own"),
+                )
+                print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

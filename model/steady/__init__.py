@@ -1,0 +1,7 @@
+"""Depth that holds still: what the network's scale jitters by from frame to frame, seen by how the camera moves."""
+
+from model.steady.motion import MotionTracker, Tracks
+from model.steady.stage import SteadyStage
+from model.steady.steadier import Steadier
+
+__all__ = ["MotionTracker", "Steadier", "SteadyStage", "Tracks"]

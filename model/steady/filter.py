@@ -1,0 +1,103 @@
+"""The correction of a frame's scale: what geometry carries on from frame to frame, pulled slowly to the network's own.
+
+Everything is a logarithm. The state is the level of the reference: how much larger its depth should be than it was
+taken to be. A frame's *ratio* says by how much its depth must be multiplied to fit that of the reference; the network
+itself says that nothing must be changed. A Kalman filter weighs the two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+NOISE = 0.04
+"""Jitter of the network's scale that is expected until it is known."""
+
+_NOISE_FLOOR = 0.003  # a network that repeats itself exactly is not therefore exact
+_NOISE_WINDOW = 64  # frames that the noise is learned from
+_NOISE_PRIOR = 10  # frames that the expected noise counts for
+_CORRELATION_PRIOR = 15
+_CORRELATION_LIMIT = 0.9
+_DRIFT = 0.005  # per square root of a second: what else the network's scale depends on
+_PULL_S = 2.0  # in so many seconds, at the latest, the network has its way
+_GATE = 2.5  # deviations: what is farther off counts the less, the farther
+_CHANGED = 5  # frames in a row, all as far off on one side: not outliers, but a change
+_LONGEST_GAP_S = 2.0
+
+
+class ScaleFilter:
+    """One shot's level. Call :meth:`update` or :meth:`rest` once per frame, in order."""
+
+    def __init__(self) -> None:
+        self._residuals: deque[float] = deque(maxlen=_NOISE_WINDOW)
+        self.restart()
+
+    def restart(self) -> None:
+        """Nothing of the past counts any longer, but how much the network jitters."""
+        self._level = 0.0
+        self._far = 0  # frames in a row beyond the gate: above it or, negative, below
+        self._variance = self._noise()[1] ** 2  # the first frame's own scale is as good as any other's
+
+    def update(self, ratio: float, ratio_std: float, gap_s: float) -> tuple[float, float]:
+        """Correction of a frame and its deviation: logarithms.
+
+        Args:
+            ratio: log of what the frame's depth must be multiplied with to fit the reference.
+            ratio_std: deviation of ``ratio``.
+            gap_s: seconds since the frame before.
+        """
+        noise, alike_noise = self._noise()
+        gap_s = min(max(gap_s, 0.0), _LONGEST_GAP_S)
+        self._variance += _DRIFT**2 * gap_s
+        expected, geometry = self._variance, ratio_std**2
+        innovation = -ratio - self._level  # the network would have a correction of 0
+        gate = _GATE * math.sqrt(expected + geometry + noise**2)
+        self._residuals.append(innovation)
+        measured = alike_noise**2
+        gated = innovation
+        if abs(innovation) <= gate:
+            self._far = 0
+        else:
+            side = 1 if innovation > 0 else -1
+            self._far = self._far + side if self._far * side > 0 else side
+            if abs(self._far) < _CHANGED:
+                gated = gate**2 / innovation
+            else:
+                expected = self._variance = measured
+        slowest = -math.expm1(-gap_s / _PULL_S)
+        gain = max((expected + geometry) / (expected + geometry + measured), slowest)
+        correction = ratio + self._level + gain * gated
+        deviation = math.sqrt((1 - gain) * (expected + geometry))
+        level_gain = max(expected / (expected + geometry + measured), slowest)
+        self._level += level_gain * gated
+        self._variance = (1 - level_gain) * expected
+        return correction, deviation
+
+    def rebase(self, deviation: float) -> None:
+        """The frame just corrected, with this deviation, is the reference of those after it."""
+        self._level = 0.0
+        self._variance = max(self._variance, deviation**2)
+
+    @property
+    def noise(self) -> float:
+        """Deviation of the network's scale from frame to frame, as it is known by now."""
+        return self._noise()[0]
+
+    def _noise(self) -> tuple[float, float]:
+        """Deviation of one frame's scale, and the one that it counts with: larger where neighbouring frames err alike.
+
+        Learned from how far the network was from what was foretold: the median, as outliers must not decide.
+        """
+        count = len(self._residuals)
+        if count == 0:
+            return NOISE, NOISE
+        residuals = np.array(self._residuals)
+        seen = 1.4826 * float(np.median(np.abs(residuals)))
+        std = math.sqrt((_NOISE_PRIOR * NOISE**2 + count * seen**2) / (_NOISE_PRIOR + count))
+        std = max(std, _NOISE_FLOOR)
+        clipped = np.clip(residuals / std, -2, 2)
+        alike = float(clipped[1:] @ clipped[:-1]) / (_CORRELATION_PRIOR + float(clipped @ clipped))
+        alike = min(max(alike, 0.0), _CORRELATION_LIMIT)
+        return std, std * math.sqrt((1 + alike) / (1 - alike))

@@ -1,0 +1,111 @@
+"""Where points of an earlier picture are now: pyramidal Lucas-Kanade, followed there and back again.
+
+Points are followed from a reference picture, not from picture to picture: errors of following do not add up, and a
+camera that stands still is seen to stand still. A new reference is taken when too many points are lost, or the picture
+has moved far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from model.steady.luma import Luma
+
+Points = npt.NDArray[np.float32]
+
+_MOST_POINTS = 160
+_QUALITY = 0.01  # of a corner, relative to the best one
+_WINDOW = (15, 15)
+_LEVELS = 3  # halvings: a window reaches over some sixty pixels
+_LEVELS_BACK = 1  # whether it fits is seen close by
+_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.02)
+_LEAST_EIGENVALUE = 1e-3
+_BACK_PX = 0.5  # followed back, a point must arrive where it came from
+_FEWEST = 25  # points, below which a reference is not worth following
+_LOST = 0.7  # of the reference's points; with fewer left a new one is taken
+_FAR = 0.05  # of the picture's width
+_LONGEST = 60  # frames that a reference is followed for, as light changes
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """What was followed from the reference picture to this one.
+
+    Attributes:
+        before_N2: ``float32 [N, 2]``, x and y in pixels of the reference picture.
+        now_N2: ``float32 [N, 2]``, where the same points are in this picture.
+        width, height: of both pictures, in pixels.
+        renewed: this picture is the reference of those that come after it.
+    """
+
+    before_N2: Points
+    now_N2: Points
+    width: int
+    height: int
+    renewed: bool
+
+
+class MotionTracker:
+    """Follows points through the pictures of one source. Call :meth:`update` once per picture, in order."""
+
+    def __init__(self) -> None:
+        self._reference: Luma = np.zeros((0, 0), np.uint8)
+        self._points: Points = np.zeros((0, 2), np.float32)
+        self._guess: Points = self._points
+        self._age = 0
+
+    def update(self, luma_HW: Luma, *, scene_cut: bool = False) -> Tracks:
+        """Follow the reference's points into ``uint8 [h, w]``.
+
+        Args:
+            luma_HW: the picture. Another size than before starts anew.
+            scene_cut: it starts a new shot: nothing is followed into it.
+        """
+        height, width = luma_HW.shape
+        if scene_cut or luma_HW.shape != self._reference.shape:
+            self._points = self._points[:0]
+        before, now = self._follow(luma_HW)
+        self._age += 1
+        moved = float(np.median(np.hypot(*(now - before).T))) if len(before) else 0.0
+        renewed = len(before) < max(_FEWEST, _LOST * len(self._points)) or moved > _FAR * width or self._age >= _LONGEST
+        if renewed:
+            found = cv2.goodFeaturesToTrack(luma_HW, _MOST_POINTS, _QUALITY, minDistance=max(3, width // 40))
+            points = np.zeros((0, 2), np.float32) if found is None else np.asarray(found, np.float32).reshape(-1, 2)
+            self._reference, self._points, self._guess, self._age = luma_HW, points, points, 0
+        return Tracks(before, now, width, height, renewed)
+
+    def _follow(self, luma_HW: Luma) -> tuple[Points, Points]:
+        """The reference's points that are found again, and where."""
+        if len(self._points) < _FEWEST:
+            return self._points[:0], self._points[:0]
+        there, found = _lucas_kanade(self._reference, luma_HW, self._points, self._guess, _LEVELS)
+        back, found_back = _lucas_kanade(luma_HW, self._reference, there, self._points, _LEVELS_BACK)
+        height, width = luma_HW.shape
+        inside = (there > 1).all(axis=1) & (there < (width - 2, height - 2)).all(axis=1)
+        good = found & found_back & inside & (np.hypot(*(back - self._points).T) < _BACK_PX)
+        if good.any():
+            # Those that were lost are looked for where the others went.
+            shift = np.median(there[good] - self._points[good], axis=0)
+            self._guess = np.where(good[:, None], there, self._points + shift).astype(np.float32)
+        return self._points[good], there[good]
+
+
+def _lucas_kanade(
+    source: Luma, target: Luma, points_N2: Points, guess_N2: Points, levels: int
+) -> tuple[Points, npt.NDArray[np.bool_]]:
+    there, status, _ = cv2.calcOpticalFlowPyrLK(
+        source,
+        target,
+        points_N2,
+        guess_N2.copy(),
+        winSize=_WINDOW,
+        maxLevel=levels,
+        criteria=_CRITERIA,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=_LEAST_EIGENVALUE,
+    )
+    return np.asarray(there, np.float32), np.asarray(status).ravel().astype(bool)

@@ -1,0 +1,137 @@
+"""One frame's depth and the tracks into it → the correction of its scale. A state machine: numbers in, numbers out."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from model.steady.filter import ScaleFilter
+from model.steady.motion import Tracks
+from model.steady.pose import Array, camera_motion
+from stream.frame import CameraIntrinsics, ScaleCorrection
+
+DepthGrid = npt.NDArray[np.float32]
+"""Depth ``float32 [h, w]``, metres, of any size; it shows the whole picture."""
+
+_EDGE = 1.15  # farthest over nearest of the nine values around a point: beyond, it lies on an edge
+_ROUGHEST = 0.25  # of the points, where all depth is rough
+_FEWEST = 25
+_ALIKE = 4.0  # neighbouring points err alike: so many count as one
+_SCATTER = 0.5  # deviation of log ratios, beyond which they tell nothing
+_FARTHEST = math.log(2)  # a larger correction is not believed
+_ZOOM_STD = 0.01  # of log focal length from the reference on, where it is only estimated
+_USUAL_STEP_S = 1 / 30
+_LONGEST_STEP_S = 0.5
+_FARTHEST_M = 1000.0
+_DOWN, _RIGHT = np.indices((3, 3)).reshape(2, 9) - 1
+
+
+class Steadier:
+    """Corrects the scale of one source's depth. Call :meth:`update` once per frame, in order."""
+
+    def __init__(self) -> None:
+        self._filter = ScaleFilter()
+        self._reference: DepthGrid | None = None  # its depth, corrected
+        self._camera: CameraIntrinsics | None = None
+        self._is_told = False  # whether anything was known since the filter began anew
+        self._resets = 0
+        self._time_s = math.nan
+        self._step_s = _USUAL_STEP_S
+
+    def update(
+        self,
+        tracks: Tracks,
+        depth_hw: DepthGrid,
+        camera: CameraIntrinsics,
+        *,
+        time_s: float,
+        scene_cut: bool = False,
+        zooms: bool = True,
+    ) -> ScaleCorrection:
+        """The correction of a frame. The first of a shot, and one that shows too little, has none.
+
+        Args:
+            tracks: points followed into this frame.
+            depth_hw: the network's depth; not finite: unknown there.
+            camera: of the frame, for pictures of any size.
+            time_s: capture time in seconds; where it repeats or runs backwards, the last step is assumed.
+            scene_cut: the frame starts a new shot.
+            zooms: the focal length is estimated, and may have changed without being noticed.
+        """
+        camera = camera.resized(tracks.width, tracks.height)
+        gap_s = self._advance_clock(time_s)
+        first = self._reference is None
+        found = None
+        if not scene_cut and not first:
+            found = self._ratio(tracks, depth_hw, camera, zooms=zooms)
+        correction, log_std, inliers = 0.0, self._filter.noise, 0
+        if found is not None:
+            ratio, ratio_std, inliers = found
+            correction, log_std = self._filter.update(ratio, ratio_std, gap_s)
+            if not abs(correction) < _FARTHEST:
+                found, correction, log_std, inliers = None, 0.0, self._filter.noise, 0
+        if tracks.renewed or first or scene_cut:
+            if found is None:
+                self._filter.restart()
+                self._resets += scene_cut or self._is_told
+            else:
+                self._filter.rebase(log_std)
+            self._reference = depth_hw * np.float32(math.exp(correction))
+            self._camera = camera
+            self._is_told = False
+        self._is_told |= found is not None
+        return ScaleCorrection(log=correction, log_std=log_std, inliers=inliers, resets=self._resets)
+
+    def _ratio(
+        self, tracks: Tracks, depth_hw: DepthGrid, camera: CameraIntrinsics, *, zooms: bool
+    ) -> tuple[float, float, int] | None:
+        """Log of what this frame's depth must be multiplied with to fit the reference, its deviation, and how many
+        points told it."""
+        assert self._reference is not None
+        assert self._camera is not None
+        size = tracks.width, tracks.height
+        before_N2, now_N2 = tracks.before_N2.astype(np.float64), tracks.now_N2.astype(np.float64)
+        depth_N, clear_N = _sampled(self._reference, before_N2, *size)
+        seen_N, seen_clear_N = _sampled(depth_hw, now_N2, *size)
+        usable = clear_N & seen_clear_N
+        before_N2, now_N2, depth_N, seen_N = before_N2[usable], now_N2[usable], depth_N[usable], seen_N[usable]
+        motion = camera_motion(
+            before_N2, now_N2, depth_N, before=self._camera, now=camera, zoom_std=_ZOOM_STD if zooms else 0.0
+        )
+        if motion is None:
+            return None
+        ratios = np.log(motion.depth_N[motion.inlier_N] / seen_N[motion.inlier_N])
+        ratio = float(np.median(ratios))
+        scatter = 1.4826 * float(np.median(np.abs(ratios - ratio)))
+        if scatter > _SCATTER:
+            return None
+        return ratio, math.hypot(motion.log_std, scatter * math.sqrt(_ALIKE / len(ratios))), len(ratios)
+
+    def _advance_clock(self, time_s: float) -> float:
+        """Seconds since the frame before: as told where that is possible, else the last regular step."""
+        gap_s, self._time_s = time_s - self._time_s, time_s
+        if not gap_s > 0:
+            return self._step_s
+        if gap_s <= _LONGEST_STEP_S:
+            self._step_s = gap_s
+        return gap_s
+
+
+def _sampled(depth_hw: DepthGrid, points_N2: Array, width: int, height: int) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Depth at pixels of a picture of ``width`` × ``height``, and whether it is known and smooth there."""
+    rows, columns = depth_hw.shape
+    x = np.clip((points_N2[:, 0] + 0.5) * (columns / width) - 0.5, 0, columns - 1)
+    y = np.clip((points_N2[:, 1] + 0.5) * (rows / height) - 0.5, 0, rows - 1)
+    row_N = np.clip(np.rint(y).astype(int), 1, rows - 2)
+    column_N = np.clip(np.rint(x).astype(int), 1, columns - 2)
+    around_9N = depth_hw[row_N + _DOWN[:, None], column_N + _RIGHT[:, None]]
+    known = (np.isfinite(around_9N) & (around_9N > 0) & (around_9N < _FARTHEST_M)).all(axis=0)
+    range_N = np.where(known, around_9N.max(axis=0), np.inf) / np.where(known, around_9N.min(axis=0), 1.0)
+    clear = known & (range_N < max(_EDGE, np.quantile(range_N, 1 - _ROUGHEST, method="lower") if len(x) else 0.0))
+    if not len(x):
+        return np.zeros(0), clear
+    place = x.astype(np.float32)[:, None], y.astype(np.float32)[:, None]
+    return np.asarray(cv2.remap(depth_hw, *place, cv2.INTER_LINEAR), np.float64).ravel(), clear

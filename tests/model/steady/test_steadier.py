@@ -1,0 +1,63 @@
+"""All parts together, in a drawn room whose depth is exact; the whole table is in docs/steady.md."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.steady import FOCAL_PX, HEIGHT, WIDTH, Shot, errors, fly, measure
+from model.steady import MotionTracker, Steadier
+from stream.frame import CameraIntrinsics
+
+
+@pytest.fixture(scope="module")
+def walk() -> list[Shot]:
+    """Six seconds, five frames each."""
+    return fly("walk", 6.0, rate=5)
+
+
+@pytest.mark.parametrize("kind", ["white", "correlated", "all"])
+@pytest.mark.parametrize("known_focal", [True, False])
+def test_a_walk_is_steadied(walk: list[Shot], kind: str, known_focal: bool) -> None:
+    figures = measure(walk, kind, rate=5, known_focal=known_focal)
+    assert figures.step[1] < 0.2 * figures.step[0]
+    assert figures.abs_rel[1] < 1.01 * figures.abs_rel[0]
+    assert figures.alignment[2] < figures.alignment[1]
+    assert figures.steadied > 0.9
+
+
+def test_depth_that_is_right_stays_right(walk: list[Shot]) -> None:
+    figures = measure(walk, "none", rate=5)
+    assert np.abs(figures.scales[1]).max() < 0.005
+
+
+def test_a_bare_wall_lets_the_network_through() -> None:
+    figures = measure(fly("wall", 2.0, rate=5), "white", rate=5)
+    assert np.array_equal(*figures.scales)
+    assert figures.resets == 0
+    assert figures.steadied == 0
+
+
+def test_the_first_frame_after_a_cut_is_the_networks_own() -> None:
+    figures = measure(fly("cut", 3.0, rate=5), "white", rate=5)
+    assert figures.cut_is_own
+    assert figures.resets == 1
+
+
+def test_the_networks_scale_can_be_had_back_and_what_is_unknown_stays_unknown(walk: list[Shot]) -> None:
+    tracker, steadier = MotionTracker(), Steadier()
+    camera = CameraIntrinsics.from_focal(FOCAL_PX, WIDTH, HEIGHT)
+    told = []
+    for index, (shot, factor) in enumerate(zip(walk[:6], errors("white", 6, walk[0].depth.shape, 5), strict=True)):
+        depth = (shot.depth * factor).astype(np.float32)
+        if index == 3:
+            depth[:] = math.nan
+        told.append(steadier.update(tracker.update(shot.luma), depth, camera, time_s=index / 5))
+    assert told[0].log == 0
+    assert told[0].inliers == 0
+    assert told[3].log == 0
+    assert told[3].inliers == 0
+    assert told[1].inliers > 50
+    assert 0 < told[1].log_std < 0.04

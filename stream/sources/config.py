@@ -56,6 +56,9 @@ class SourceConfig:
     # Only the camera knows when a picture was taken, so that is the default; each frame names its clock. Host is for
     # where one clock for the whole run matters more, or the camera's is badly set.
 
+    live: Annotated[bool | None, Parameter(negative="--offline", show_default=False)] = None
+    """An http:// address is a camera (--live) or a file (--offline). Default: a file if it has a known length."""
+
     strict: bool = False
     """A file that is damaged anywhere is an error, once all that it holds is written."""
 

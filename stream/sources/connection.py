@@ -20,6 +20,7 @@ from stream.sources.damage import Damage, is_whole_jpeg
 from stream.sources.deinterlace import Deinterlacer
 from stream.sources.ffmpeg_errors import Interruption, source_error
 from stream.sources.hardware import accelerator
+from stream.sources.pacer import SEGMENTED_FORMATS
 from stream.sources.unpack import Unpacker
 
 log = logging.getLogger(__name__)
@@ -67,11 +68,9 @@ class Connection:
         self.container = _open(address, config)
         try:
             self.stream = _video_stream(self.container, address)
-            # HTTP serves both; a camera has no end and therefore no duration. Nor has a picture, but it is no camera.
-            still = self.container.format.name.endswith("_pipe")
             self._deinterlacer = Deinterlacer(self.stream.time_base or 1 / FALLBACK_RATE)
             self._lends = self.container.format.name in _DEVICES
-            self.live = (self.container.duration is None and not still) if address.live is None else address.live
+            self.live = _is_live(self.container, config.live) if address.live is None else address.live
             if self.live:
                 # Frame threads would hold back one picture per thread.
                 context = self.stream.codec_context
@@ -233,6 +232,16 @@ def _open(address: Address, config: SourceConfig) -> av.container.InputContainer
         raise source_error(exc, address, late=late) from (Interruption() if late else exc)
     except ValueError as exc:  # PyAV's own, for a demuxer this build of FFmpeg lacks
         raise SourceError(f"{address.name}: this FFmpeg build cannot read it; install PyAV from its wheels") from exc
+
+
+def _is_live(container: av.container.InputContainer, told: bool | None) -> bool:
+    """Whether what HTTP serves is a camera: it has no end, and so no duration and no length."""
+    if told is not None:
+        return told
+    name = container.format.name
+    still = name.endswith("_pipe")
+    has_length = name not in SEGMENTED_FORMATS and (container.size or 0) > 0  # a playlist's own means nothing
+    return container.duration is None and not still and not has_length
 
 
 def _owned(packet: av.Packet[av.VideoStream]) -> av.Packet[av.VideoStream]:

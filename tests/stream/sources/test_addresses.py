@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.server
+import itertools
 import logging
 import os
 import socket
@@ -243,6 +244,29 @@ def test_file_over_http_is_a_file(tmp_path: Path, server: str) -> None:
     assert source.info.name == f"{server}/v.mp4?token=***"
     assert [media.number(f) for f in source] == list(range(20))
     source.close()
+
+
+@pytest.mark.parametrize(("name", "codec"), [("v.ts", "libx264"), ("v.h264", "libx264"), ("v.mjpeg", "mjpeg")])
+def test_a_file_over_http_without_a_duration_is_a_file(tmp_path: Path, server: str, name: str, codec: str) -> None:
+    pixel_format = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    media.numbered_video(tmp_path / name, 20, codec=codec, pixel_format=pixel_format)
+    source = open_source(f"{server}/{name}")
+    assert not source.info.live
+    assert [media.number(f) for f in source] == list(range(20))
+    source.close()
+
+
+def test_what_a_length_says_can_be_overruled(tmp_path: Path, server: str) -> None:
+    media.numbered_video(tmp_path / "v.ts", 20)
+    live = open_source(f"{server}/v.ts", config=SourceConfig(live=True, retries=0))
+    assert live.info.live
+    live.close()
+    for n in range(20):
+        Image.fromarray(media.numbered(n)).save(tmp_path / f"{n}.jpg", quality=95)
+    file = open_source(f"{server}/live.mjpg", config=SourceConfig(live=False))
+    assert not file.info.live
+    assert [media.number(f) for f in itertools.islice(file, 19)] == list(range(19))  # each, not the newest
+    file.close()
 
 
 def test_picture_over_http_is_a_file(tmp_path: Path, server: str) -> None:

@@ -194,4 +194,5 @@ def _with_path(uri: str, path: Path) -> str:
     _, question, query = uri.partition("?")
     if (scheme := parse_uri(uri).scheme) not in ("", "file"):
         return f"{scheme}:{quote(str(path))}{question}{query}"
-    return f"{quote(str(path if path.is_absolute() else Path.cwd() / path))}{question}{query}"
+    here = "" if path.is_absolute() else "./"  # or a colon in its name would end a scheme
+    return f"{here}{quote(str(path))}{question}{query}"

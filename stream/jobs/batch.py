@@ -63,7 +63,12 @@ class Outcome:
         counts.append((self.left, "not finished"))
         total = sum(n for n, _ in counts)
         told = ", ".join(f"{n} {what}" for n, what in counts if n)
-        return "\n".join([f"{total} videos: {told}", *(f"FAILED {name}: {why}" for name, why in self.failed)])
+        return "\n".join(
+            [
+                f"{total} {'video' if total == 1 else 'videos'}: {told}",
+                *(f"FAILED {name}: {why}" for name, why in self.failed),
+            ]
+        )
 
 
 def run_batch(jobs: Sequence[Job], convert: Convert, *, is_there: Callable[[str], bool]) -> Outcome:

@@ -31,6 +31,11 @@ def test_files_go_into_the_tree(uri: str, path: str) -> None:
     assert parse_uri(made).scheme == parse_uri(uri).scheme
 
 
+def test_a_relative_folder_stays_relative() -> None:
+    made = for_video("{stem}.mp4", out=Path("o"), folder=PurePath("day"), stem="a:b")
+    assert (parse_uri(made).scheme, target(made)) == ("", "./o/day/a:b.mp4")
+
+
 def test_what_is_no_file_stays_where_it_is() -> None:
     made = for_video("zmq+tcp://127.0.0.1:5555?camera={stem}", out=Path("o"), folder=PurePath(), stem="a b")
     assert parse_uri(made).options == {"camera": "a b"}

@@ -28,7 +28,7 @@ from model.scale import DepthScaler, ScaleConfig
 from sinks import for_camera, open_sink
 from sinks.places import PartSink, for_video, is_file, is_there, make_folder
 from stream.display import Display, log_to, summary
-from stream.errors import ConfigError, SinkError, SourceError
+from stream.errors import ConfigError, ModelError, SinkError
 from stream.frame import FocalEstimate
 from stream.jobs.batch import Job, Place, run_batch
 from stream.jobs.folder import locked
@@ -309,6 +309,8 @@ def _demo(named: dict[str, str]) -> DemoScore | None:
 def _publish(stream: Stream, status: Status, *, stopped: bool) -> None:
     """Give the files of a video that went to its end their names. One that breaks off has come to its end, too.
 
+    What a network that fails leaves is a part.
+
     Raises:
         SinkError: a file cannot be renamed.
     """
@@ -316,7 +318,7 @@ def _publish(stream: Stream, status: Status, *, stopped: bool) -> None:
     for sink, error in parts:
         if not isinstance(sink, PartSink):
             continue
-        if not stopped and error is None and isinstance(status.error, SourceError | None):
+        if not stopped and error is None and not isinstance(status.error, ModelError):
             sink.publish()
         elif sink.part.exists():
             _log.info("%s is not whole; what was done is in %s, and the same command goes on", sink.name, sink.part)

@@ -99,7 +99,9 @@ def test_a_tree_of_videos_becomes_a_tree_of_depth(run, tmp_path: Path) -> None: 
     assert "3 videos: 2 converted, 1 failed\nFAILED in/day/broken.mp4: " in out
     assert "in/day/broken.mp4" in err
     made = {"a.mp4": 3, "a_mm.mkv": 3, "day/b.mp4": 4, "day/b_mm.mkv": 4}
-    assert {str(p.relative_to(tmp_path / "depth")): len(decode(p)) for p in (tmp_path / "depth").rglob("*.m*")} == made
+    assert {
+        str(p.relative_to(tmp_path / "depth")): len(decode(p)) for p in (tmp_path / "depth").rglob("*.m*[4v]")
+    } == made
     (tmp_path / "depth/a.mp4").unlink()
     (tmp_path / "in/day/broken.mp4").unlink()
     before = (tmp_path / "depth/day/b.mp4").stat().st_mtime_ns
@@ -232,16 +234,18 @@ def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path)
 
 
 def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    for i, size in enumerate([(64, 48), (64, 48), (32, 24)]):
-        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size[::-1], 3), 90, np.uint8))
-    (tmp_path / "mm.part-0002.mkv").mkdir()  # the picture of another size cannot go there
-    status, out, err = run(tmp_path / "*.png", "--sink", "mm.mkv?codec=ffv1", "--sink", "null:")
+    clip = write_video(tmp_path / "clip.mp4", 3)
+    (tmp_path / "p.part/depth_000002.png").mkdir(parents=True)  # where a file belongs
+    status, out, err = run(clip, "--sink", "png:p", "--sink", "mm.mkv?codec=ffv1")
     assert status == command_line.SINK_FAILED
-    assert "FAILED" in out
-    assert "3 frames → null:" in out
-    assert "mm.mkv is not whole; what was done is in " in err
-    assert len(decode(tmp_path / "mm.part.mkv")) == 2
-    assert not (tmp_path / "mm.mkv").exists()
+    assert "2 frames → p, 1 lost - FAILED" in out
+    assert "3 frames → mm.mkv" in out
+    assert "p is not whole; what was done is in p.part" in err
+    assert sorted(p.name for p in (tmp_path / "p.part").glob("*.png") if p.is_file()) == [
+        "depth_000000.png",
+        "depth_000001.png",
+    ]
+    assert len(decode(tmp_path / "mm.mkv")) == 3
 
 
 def test_pictures_of_several_sizes_become_several_lossless_videos(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

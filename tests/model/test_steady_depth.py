@@ -41,7 +41,7 @@ def depths(frames: list[Frame], **options: object) -> list[DepthFrame]:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_networks_own_depth_can_be_had_back(batch: int) -> None:
     frames = [*passing(6), *passing(4, seed=9, first=6)]
-    steady, raw = depths(frames, batch=batch), depths(frames, steady="off", batch=batch)
+    steady, raw = depths(frames, steady="scale", batch=batch), depths(frames, steady="off", batch=batch)
     assert [frame.steady for frame in raw] == [None] * 10
     assert [frame.scene_cut for frame in steady] == [k == 6 for k in range(10)]
     for own, corrected in zip(raw, steady, strict=True):

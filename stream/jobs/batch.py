@@ -93,8 +93,9 @@ def run_batch(jobs: Sequence[Job], convert: Convert, *, is_there: Callable[[str]
         except ConfigError:
             raise
         except DepthStreamError as exc:
-            _log.error("%s: %s", job.name, one_line(exc))
-            outcome.failed.append((job.name, one_line(exc)))
+            why = one_line(exc).removeprefix(f"{job.name}: ")
+            _log.error("%s: %s", job.name, why)
+            outcome.failed.append((job.name, why))
             continue
         if not went_on:
             outcome.left = len(jobs) - number + 1

@@ -65,7 +65,7 @@ def find_videos(sources: Sequence[str], *, without: Path | None = None) -> list[
         without: a folder in which nothing is looked for.
 
     Raises:
-        ConfigError: one of them is a camera, or none is a video.
+        ConfigError: one of them is a camera, or all that is found lies in ``without``.
     """
     found: list[Video] = []
     for source in sources:
@@ -79,10 +79,10 @@ def find_videos(sources: Sequence[str], *, without: Path | None = None) -> list[
     if (pictures := sum(is_image(Path(v.source)) for v in found)) > 1:
         _log.info("%d pictures, each by itself; to make one video of them, name their folder", pictures)
     ours = None if without is None else without.resolve()
-    found = [v for v in found if ours is None or not _is_below(v.source, ours)]
-    if not found:
-        raise ConfigError(f"{', '.join(map(redact_unknown, sources))}: no video is in there")
-    return _told_apart(list({v.source: v for v in found}.values()))
+    read = [v for v in found if ours is None or not _is_below(v.source, ours)]
+    if not read:
+        raise ConfigError(f"all that was found lies in {without}, where outputs go; name another folder for them")
+    return _told_apart(list({v.source: v for v in read}.values()))
 
 
 def _expand(source: str) -> list[Video]:

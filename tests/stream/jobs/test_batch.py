@@ -40,7 +40,7 @@ def test_one_that_fails_is_told_and_the_others_go_on() -> None:
     converter = Converter({"b": SourceError("b: damaged"), "d": SinkError("disk full")})
     outcome = run_batch(JOBS, converter, is_there=lambda _: False)
     assert [name for name, _, _ in converter.done] == ["a", "c"]
-    assert str(outcome) == "4 videos: 2 converted, 2 failed\nFAILED b: b: damaged\nFAILED d: disk full"
+    assert str(outcome) == "4 videos: 2 converted, 2 failed\nFAILED b: damaged\nFAILED d: disk full"
 
 
 def test_a_signal_ends_the_batch() -> None:

@@ -79,6 +79,6 @@ def test_cameras_are_no_files_and_keep_their_secrets(camera: str) -> None:
     assert "S3CRET" not in str(raised.value)
 
 
-def test_a_folder_without_videos_is_said() -> None:
-    with pytest.raises(ConfigError, match="no video is in there"):
+def test_outputs_do_not_go_among_what_is_read() -> None:
+    with pytest.raises(ConfigError, match="lies in out, where outputs go; name another folder"):
         find_videos(["out"], without=Path("out"))

@@ -1,9 +1,9 @@
 """A real RTSP camera for tests: GStreamer's server with a test picture. Run by the system's Python, which has ``gi``.
 
 Usage: ``/usr/bin/python3 tests/support/rtsp_server.py [--play MP4 | --dated] [--size WxH] [--rate N] [--port N]
-[--digest] [USER PASSWORD]``. Prints its port, then serves ``rtsp://127.0.0.1:PORT/camera`` until it is killed: Motion
-JPEG, 320 × 240, 25 frames per second, or MP4's H.264. Its RTCP sender reports tell the time of this machine. The
-password is asked for in the clear, or as a digest.
+[--clock-ahead SECONDS] [--digest] [USER PASSWORD]``. Prints its port, then serves ``rtsp://127.0.0.1:PORT/camera``
+until it is killed: Motion JPEG, 320 × 240, 25 frames per second, or MP4's H.264. Its RTCP sender reports tell the time
+of this machine, or that of a clock so many seconds ahead of it. The password is asked for in the clear, or as a digest.
 
 ``--dated`` draws into each picture when it was made, as :mod:`tests.support.dated` reads it.
 """
@@ -16,7 +16,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402 (the versions have to be named first)
+from gi.repository import GLib, GObject, Gst, GstRtsp, GstRtspServer  # noqa: E402 (the versions have to be named first)
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--play", metavar="MP4")
@@ -24,6 +24,7 @@ parser.add_argument("--dated", action="store_true")
 parser.add_argument("--size", default="320x240")
 parser.add_argument("--rate", type=int, default=25)
 parser.add_argument("--port", default="0")
+parser.add_argument("--clock-ahead", type=int)
 parser.add_argument("--digest", action="store_true")
 parser.add_argument("credentials", nargs="*", metavar="USER PASSWORD")
 arguments = parser.parse_args()
@@ -61,6 +62,22 @@ def show_dates(_factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RT
     GLib.timeout_add(1000 // arguments.rate, push)
 
 
+NTP_IN_1970_S = 2_208_988_800
+
+
+def shift_clock(_factory: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
+    """Have a clock of its own drive the media, and the sender reports tell that one's time."""
+    clock = GObject.new(Gst.SystemClock.__gtype__, clock_type=Gst.ClockType.REALTIME)
+    clock.set_calibration(0, (NTP_IN_1970_S + arguments.clock_ahead) * Gst.SECOND, 1, 1)
+    media.set_clock(clock)
+
+    def tell_its_time(_pipeline: Gst.Pipeline, element: Gst.Element) -> None:
+        if element.find_property("ntp-time-source"):
+            element.set_property("ntp-time-source", "clock-time")
+
+    media.get_element().get_parent().connect("element-added", tell_its_time)
+
+
 Gst.init(None)
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
@@ -71,6 +88,8 @@ factory.set_launch(f"( {picture} name=pay0 )")
 factory.set_shared(True)
 if arguments.dated:
     factory.connect("media-configure", show_dates)
+if arguments.clock_ahead is not None:
+    factory.connect("media-configure", shift_clock)
 if arguments.credentials:
     user, password = arguments.credentials
     auth = GstRtspServer.RTSPAuth()

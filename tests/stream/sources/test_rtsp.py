@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -17,10 +18,12 @@ import pytest
 import zmq
 
 from sinks import MemorySink
+from sinks.zeromq.depth_subscriber import DepthSubscriber
 from stream.errors import SourceError
 from stream.frame import Frame, Geometry
 from stream.pipeline import Pipeline, Stream
 from stream.sources import SourceConfig, open_source
+from tests.support.dated import made_at
 from tests.support.doubles import ScriptedEstimator
 from tests.support.process import Process
 from tests.support.rtsp import Camera
@@ -228,3 +231,43 @@ def test_the_command_line_publishes_a_camera(start_camera: Callable[..., Camera]
     assert [h["index"] for h in headers] == sorted({h["index"] for h in headers})
     assert headers[0]["K"][0] == pytest.approx(40 / np.tan(np.radians(30)))
     assert headers[0]["model"] == "nano"
+
+
+def test_a_camera_whose_clock_is_an_hour_wrong_is_told_once_and_ages_are_right(
+    start_camera: Callable[..., Camera], tmp_path: Path
+) -> None:
+    server, address = start_camera("--dated", "--clock-ahead", "3600")
+    endpoint = f"ipc://{tmp_path}/depth"
+    options = ("--output-size", "80x60", "--fov", "60", "--retry-max-s", "0.5")
+    with (
+        Process(address, "--sink", f"zmq+{endpoint}?image=raw", *options, cwd=tmp_path) as started,
+        DepthSubscriber(endpoint, timeout=60) as depths,
+    ):
+
+        def look_at(pictures: int, reconnects: int) -> None:
+            """Look at frames until so many pictures have come since the connection: reports come within 2 s."""
+            first, index, deadline = None, 0, time.monotonic() + 60
+            while first is None or index < first + pictures:
+                assert time.monotonic() < deadline, depths.status
+                frame = depths.latest()
+                index = frame.header["index"]
+                assert isinstance(frame.image, np.ndarray)
+                assert frame.header["clock"] == "host-monotonic"
+                taken_s = time.time() - time.monotonic() + frame.header["capture_time_ns"] * 1e-9
+                assert taken_s - made_at(frame.image) == pytest.approx(0, abs=1)  # what the picture itself shows
+                assert 0 < frame.age() < 5
+                source = (depths.status or {}).get("source") or {}
+                if first is None and source.get("reconnects") == reconnects:
+                    first = index
+            assert source["clock_offset_s"] == pytest.approx(3600, abs=1)
+
+        look_at(100, reconnects=0)
+        server.kill()
+        start_camera("--dated", "--clock-ahead", "3600", "--port", address.split(":")[-1].split("/")[0])
+        look_at(100, reconnects=1)
+        started.process.send_signal(signal.SIGTERM)
+        status, _ = started.end()
+    assert status == 0, started.err
+    said = [line for line in started.err if "clock" in line]
+    assert len(said) == 1, said
+    assert re.search(r"clock is 3(600\.\d|599\.\d) s ahead of this machine's", said[0])

@@ -154,16 +154,22 @@ class Viewer:
                 answer: dict[str, object] = {"type": "clock", "sent": sent, "monotonic_ns": time.monotonic_ns()}
                 await self._patiently(self._socket.send_str(to_json(answer).decode()))
         elif kind == "watch":
-            names, level, paused = request.get("cameras"), request.get("level"), request.get("paused")
-            if names is None or isinstance(names, list):
-                known = {camera.name for camera in self._cameras}
-                self._watched = None if names is None else frozenset(n for n in names if n in known)
-            if isinstance(level, int) and 0 <= level <= MOST_LEVELS:
-                self._least_level = level
-            self._paused, self._steps = paused is True, 0
+            self._watch(request.get("cameras"), request.get("level", 0))
+            self._paused, self._steps = request.get("paused") is True, 0
         elif kind == "step":
             self._steps = 1
         self._wake.set()
+
+    def _watch(self, names: object, level: object) -> None:
+        before = (self._watched, self._least_level)
+        if names is None:
+            self._watched = None
+        elif isinstance(names, list):
+            self._watched = frozenset(camera.name for camera in self._cameras if camera.name in names)
+        if isinstance(level, int) and 0 <= level <= MOST_LEVELS:
+            self._least_level = level
+        if (self._watched, self._least_level) != before:
+            self._seen.clear()  # the newest frames are sent again, at once and not when newer ones come
 
     def _record(self) -> dict[str, object]:
         return {"dropped": self.dropped, "level": max(self._pace.level, self._least_level)}

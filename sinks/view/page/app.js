@@ -82,6 +82,8 @@ class Page {
     $("factor-apply").checked = false;
     const all = name === ALL;
     $("grid").hidden = !all;
+    document.body.classList.toggle("all", all);
+    if (all) this.showState("open", "");
     this.grid.show(all ? [...this.cameras.keys()] : []);
     // A tile of the grid is small: half the size is enough for it.
     this.connection.watch({ cameras: all || name === null ? null : [name], level: all ? 1 : 0 });
@@ -196,9 +198,10 @@ class Page {
   showState(state, reason) {
     const waits = { connecting: "connecting", open: "connected", token: "token needed", full: "full" };
     if (state === "open" && this.numbers?.status) state = this.numbers.status.state;
+    if (state === "open" && this.camera === ALL) state = "streaming";
     const frozen = this.frozen && (state === "streaming" || state === "open");
     $("state").dataset.state = frozen ? "frozen" : state;
-    $("state").textContent = frozen ? "frozen" : (waits[state] ?? state);
+    $("state").textContent = frozen ? "frozen" : (this.camera === ALL && state === "streaming" ? `${this.cameras.size} cameras` : (waits[state] ?? state));
     $("state").title = reason;
     const quiet = ["streaming", "open"].includes(state) || (state === "connecting" && this.frame);
     $("notice").textContent = quiet || frozen ? "" : reason || { starting: "Waiting for the first frame …" }[state] || "";

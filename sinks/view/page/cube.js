@@ -34,7 +34,7 @@ const FRAGMENT = /* glsl */ `
     #endif
     vec2 edge = min(face, 1.0 - face);
     float line = 1.0 - smoothstep(0.02, 0.035, min(edge.x, edge.y));
-    float light = 0.62 + 0.38 * clamp(dot(normalize(towards), normalize(vec3(0.35, 0.85, 0.4))), 0.0, 1.0);
+    float light = 0.72 + 0.28 * clamp(dot(normalize(towards), normalize(vec3(0.35, 0.85, 0.4))), 0.0, 1.0);
     color = vec4(mix(vec3(1.0, 0.56, 0.12) * light, vec3(0.22, 0.09, 0.0), line), 1.0);
   }
 `;
@@ -45,6 +45,7 @@ export class CubeOverlay {
     this.renderer = new THREE.WebGLRenderer({ canvas, alpha: true, antialias: true, preserveDrawingBuffer: true });
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace; // colours as they are written
     this.renderer.autoClear = false;
+    this.renderer.setClearColor(0x000000, 0);
     this.depth = new DepthTexture();
     this.panel = { value: new THREE.Vector4() };
     this.camera = new THREE.PerspectiveCamera();

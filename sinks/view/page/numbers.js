@@ -60,7 +60,7 @@ export function showNumbers(camera, frame) {
   const fov = (2 * Math.atan(header.source_width / (2 * focal.smoothed_px)) * 180) / Math.PI;
   put("focal-smoothed", `${focal.smoothed_px.toFixed(0)} px, ${fov.toFixed(1)}°, ${focal.source}`);
   put("focal-raw", focal.raw_px === null ? "–" : `${focal.raw_px.toFixed(1)} px`);
-  const smaller = header.level ? `, 1/${2 ** header.level}: a slow connection` : "";
+  const smaller = header.level ? `, 1/${2 ** header.level} of it, which is what this page can take` : "";
   put("size", `${frame.width} × ${frame.height}, ${(frame.bytes / 1024).toFixed(0)} KiB${smaller}`);
   put("codes", header.encoding === "mm" ? "millimetres" : `0.1 m to 10 km, ±0.009 %`);
   put("model", `${header.model}, ${header.precision}`);

@@ -9,7 +9,7 @@ import { DepthTexture, METRES } from "./shaders.js";
 const VERTEX = /* glsl */ `
   ${METRES}
   uniform vec4 lens;   // fx, fy, cx, cy in pixels
-  uniform vec2 reach;  // farthest depth in metres that is drawn; jump between neighbours that is cut, as a share
+  uniform vec2 reach;  // farthest depth in metres that is drawn; bend of inverse depth that is cut, as a share
   uniform float pixels; // of the canvas in which one metre at one metre is seen
   out vec2 place;
   out float metres;
@@ -18,10 +18,12 @@ const VERTEX = /* glsl */ `
     ivec2 pixel = ivec2(position.xy);
     metres = metresAtPixel(pixel);
     cut = metres < 0.0 || metres > reach.x ? 1.0 : 0.0;
-    for (int side = 0; side < 4; side++) {
-      ivec2 step = side < 2 ? ivec2(1 - 2 * side, 0) : ivec2(0, 5 - 2 * side);
-      float beside = metresAtPixel(pixel + step);
-      if (abs(beside - metres) > reach.y * min(metres, beside)) cut = 1.0;
+    // Inverse depth of a plane is a straight line in the picture, however steep: what bends it is a jump.
+    for (int axis = 0; axis < 2; axis++) {
+      ivec2 step = axis == 0 ? ivec2(1, 0) : ivec2(0, 1);
+      float before = metresAtPixel(pixel - step), behind = metresAtPixel(pixel + step);
+      float bend = metres / before + metres / behind - 2.0;
+      if (min(before, behind) < 0.0 || abs(bend) > reach.y) cut = 1.0;
     }
     place = (position.xy + 0.5) / vec2(textureSize(codes, 0));
     float z = max(metres, 0.0);
@@ -52,7 +54,7 @@ THREE.ColorManagement.enabled = false; // colours as they come
 
 const SPACINGS = ["log", "inverse", "linear"];
 const STRETCH = { log: Math.log, inverse: (m) => 1 / m, linear: (m) => m };
-const JUMP = 0.06; // a floor seen at a shallow angle stays whole
+const JUMP = 0.1;
 
 export class SpaceView {
   /** @param {HTMLCanvasElement} canvas @param {() => void} changed called when it must be drawn again */

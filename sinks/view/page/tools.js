@@ -77,6 +77,7 @@ export class Tools {
     const metres = this.hover ? metresOf(frame.code(...this.hover)) : null;
     const box = $("metres");
     box.textContent = metres === null ? "–" : told(metres);
+    box.classList.toggle("words", metres !== null && !Number.isFinite(metres));
     box.dataset.metres = metres === null ? "" : String(metres);
     box.dataset.pixel = this.hover?.join(",") ?? "";
     $("where").textContent = this.hover ? `at ${this.hover.join(", ")}` : "Point at the picture.";
@@ -112,7 +113,7 @@ export class Tools {
     $("calibrate-text").textContent = !this.known
       ? "Click something flat whose distance you have measured."
       : Number.isFinite(seen)
-        ? `The network says ${told(seen)}.`
+        ? `Depth there is ${told(seen)}${frame.header.scale ? `, scaled by ${frame.header.scale.factor.toFixed(4)} already: measure in a run without that scale` : ""}.`
         : "There is no depth at that pixel; choose another.";
     const possible = truth > 0 && Number.isFinite(seen);
     $("calibrate-result").hidden = !possible;

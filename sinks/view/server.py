@@ -32,7 +32,7 @@ _TICK_S = 1.0
 _HEARTBEAT_S = 15.0
 _STOP_S = 3.0
 _NEXT_PORTS = 10
-_BACKLOG = 64
+_BACKLOG = 512  # a burst shall not keep others waiting for a second try
 _log = logging.getLogger(__name__)
 _http_log = logging.getLogger(f"{__name__}.http")
 _http_log.setLevel(logging.CRITICAL)  # aiohttp notes every malformed request of whoever comes by

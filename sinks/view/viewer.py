@@ -190,14 +190,14 @@ class Pace:
         self.level = 0
         self._mean_s: float | None = None
         self._since = time.monotonic()
-        self._trial_s = _TRIAL_S
+        self._trial_s, self._on_trial = _TRIAL_S, False
 
     def shown(self, took_s: float) -> None:
         """A frame was shown so many seconds after it was sent."""
         self._mean_s = took_s if self._mean_s is None else 0.7 * self._mean_s + 0.3 * took_s
         here_s = time.monotonic() - self._since
         if self._mean_s > _SLOW_S and self.level < MOST_LEVELS and here_s > 1.0:
-            if here_s < self._trial_s:  # the larger size was tried too soon
+            if self._on_trial and here_s < self._trial_s:  # the larger size was tried too soon
                 self._trial_s = min(2 * self._trial_s, _LONGEST_TRIAL_S)
             self._change(1)
         elif self._mean_s < _QUICK_S and self.level > 0 and here_s > self._trial_s:
@@ -205,4 +205,5 @@ class Pace:
 
     def _change(self, by: int) -> None:
         self.level += by
+        self._on_trial = by < 0
         self._mean_s, self._since = None, time.monotonic()

@@ -223,7 +223,8 @@ def test_a_cube_has_its_size_and_is_hidden_by_what_is_nearer(open_page: Open) ->
         wait_for_frame(page, 1)
         page.evaluate("() => window.depthProStream.changed()")
         drawn = page.evaluate(
-            """() => { const gl = window.depthProStream.cubes.renderer.domElement, copy = document.createElement("canvas");
+            """() => {
+              const gl = window.depthProStream.cubes.renderer.domElement, copy = document.createElement("canvas");
               [copy.width, copy.height] = [gl.width, gl.height];
               copy.getContext("2d").drawImage(gl, 0, 0);
               return copy.getContext("2d").getImageData(0, 0, gl.width, gl.height).data.some((v) => v > 0); }"""

@@ -27,6 +27,7 @@ from model.focal import CameraConfig, FocalConfig, GivenCamera
 from model.scale import DepthScaler, ScaleConfig
 from sinks import for_camera, open_sink
 from sinks.places import PartSink, for_video, is_file, is_there, make_folder
+from sinks.uri import parse_uri
 from stream.display import Display, log_to, summary
 from stream.errors import ConfigError, ModelError, SinkError
 from stream.frame import FocalEstimate
@@ -49,6 +50,8 @@ _EPILOGUE = """
 Examples:
 
   python run_stream.py demo
+
+  python run_stream.py demo --view
 
   python run_stream.py walk.mp4 --sink "walk_depth.mp4?view=side-by-side" --sink "walk_mm.mkv?codec=ffv1"
 
@@ -88,6 +91,7 @@ _PIPELINE = Group("Pipeline", sort_key=4)
 def run(
     *source: str,
     sink: Annotated[list[str], Parameter(consume_multiple=False, show_default=False)] = [],  # noqa: B006 (never changed)
+    view: bool = False,
     overwrite: bool = False,
     verbose: bool = False,
     metrics: str | None = None,
@@ -112,8 +116,11 @@ def run(
         folder of videos: one after another, with --out.
     sink
         Where depth goes; repeat it for several. A video file (depth.mp4?view=side-by-side), lossless millimetres
-        (depth.mkv?codec=ffv1), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:. {camera} stands for the camera's
-        name. Default: a side-by-side video named after the file, or zmq+tcp://127.0.0.1:5555 for a camera.
+        (depth.mkv?codec=ffv1), view: (a page in the browser), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:.
+        {camera} stands for the camera's name. Default: a side-by-side video named after the file, or
+        zmq+tcp://127.0.0.1:5555 for a camera.
+    view
+        Short for --sink view: a page that shows depth live. With demo, the scene comes again and again.
     out
         Folder for the outputs of several videos, in the tree they were found in. {stem} in --sink stands for a video's
         name. What is there already is left alone.
@@ -152,6 +159,7 @@ def run(
             told = serve(metrics, lambda: [status for p in running[-1:] for status in p.status()])
             serving.enter_context(closing(told))
         session = _Session(settings, console, running)
+        sink = [*sink, "view:"] if view else sink
         if out is None and not is_batch(source):
             return session.run(name_sources(source), sink).status
         videos = find_videos(source, without=out)
@@ -199,7 +207,7 @@ class _Session:
             DepthStreamError: it could not begin, or ended early.
         """
         with ExitStack() as opened:  # closes what is open when something later cannot be opened
-            demo = _demo(named)
+            demo = _demo(named, sinks)
             streams = self._streams(named, sinks, demo, opened)
             pipeline = Pipeline(*streams, config=self._settings.pipeline)
             opened.pop_all()  # from here on the pipeline closes them
@@ -227,7 +235,8 @@ class _Session:
             )
         scales = [replace(s.scaling, scale_file=_path_for(s.scaling.scale_file, name)) for name in named]
         givens = [GivenCamera(replace(s.camera, camera_info=_path_for(s.camera.camera_info, name))) for name in named]
-        sources = [opened.enter_context(closing(self._open(uri))) for uri in named.values()]
+        endless = _is_shown(sinks)
+        sources = [opened.enter_context(closing(self._open(uri, endless=endless))) for uri in named.values()]
         if s.looks_ahead and (live := [source.info.name for source in sources if source.info.live]):
             raise ConfigError(f"{live[0]} is a camera, and `focal=shot` looks ahead; use filter or lock")
         outputs = [
@@ -239,7 +248,7 @@ class _Session:
         scalers = [DepthScaler(config, camera=source.info.name) for config, source in zip(scales, sources, strict=True)]
         if self._network is None:
             infos = [source.info for source in sources]
-            self._network = _network(s.model, s.engine, infos=infos, may_download=demo is None)
+            self._network = _network(s.model, s.engine, infos=infos, may_download="demo" not in named.values())
         streams = []
         for (name, uri), source, given, scaler, made in zip(
             named.items(), sources, givens, scalers, outputs, strict=True
@@ -249,17 +258,17 @@ class _Session:
                 foreseen = _foresee(self._open(uri), self._network, s.focal, self._console)
             config = estimator_config_for(source.info, s.estimator)
             estimator = _estimator(self._network, given, s.focal, config, scaler, foreseen)
-            if demo is None and s.scaling.scale_from is None:  # neither depends on finished frames alone
+            if uri != "demo" and s.scaling.scale_from is None:  # neither depends on finished frames alone
                 source = self._resume(uri, source, estimator, made)
             score = [demo] if demo is not None else []
             streams.append(Stream(source=source, estimator=estimator, sinks=[*made, *score], name=name))
         return streams
 
-    def _open(self, uri: str) -> Source:
+    def _open(self, uri: str, *, endless: bool = False) -> Source:
         if uri == "demo":
-            from model.lab.demo import DemoSource
+            from model.lab.demo import DemoLoop, DemoSource
 
-            source: Source = DemoSource()
+            source: Source = DemoLoop(DemoSource()) if endless else DemoSource()
         else:
             source = open_source(uri, config=self._settings.reading)
         return source if self._settings.excerpt.is_all else Excerpt(source, self._settings.excerpt)
@@ -295,12 +304,19 @@ class _Session:
         return made
 
 
-def _demo(named: dict[str, str]) -> DemoScore | None:
-    """What counts how right the demo is, with its source, if that is what runs."""
+def _is_shown(sinks: Sequence[str]) -> bool:
+    """Whether somebody may look while it runs."""
+    return any(parse_uri(uri).scheme == "view" for uri in sinks)
+
+
+def _demo(named: dict[str, str], sinks: Sequence[str]) -> DemoScore | None:
+    """What counts how right the demo is, with its source, if that is what runs. One that is looked at has no end."""
     if "demo" not in named.values():
         return None
     if len(named) > 1:
         raise ConfigError("demo has a run of its own; leave out the other sources")
+    if _is_shown(sinks):
+        return None
     from model.lab.demo import DemoScore, DemoSource
 
     return DemoScore(DemoSource())
@@ -442,7 +458,9 @@ def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> 
 
 def _refuse_clashes(sources: Iterable[str], outputs: list[str]) -> None:
     """Two outputs in one place, or an output on top of an input, would destroy each other."""
-    files = [output for output in outputs if not output.startswith(("zmq+", "null:", "memory:"))]  # may be shared
+    files = [
+        output for output in outputs if not output.startswith(("zmq+", "view:", "null:", "memory:"))
+    ]  # may be shared
     places = [Path(output).resolve() for output in files]  # not files all of them, but then no harm is done
     inputs = [local_path(source).resolve() for source in sources]
     for i, place in enumerate(places):

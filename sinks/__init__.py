@@ -10,6 +10,7 @@
 ``walk.mcap``          ROS 2 messages, :class:`sinks.ros.sink.McapSink`; ``mcap:…`` for a name of another ending
 ``focal:FILE``         focal lengths, .csv or .json, :class:`sinks.files.focal.FocalSink`
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
+``view:``              live in a browser, :class:`sinks.view.sink.ViewSink`; ``view://host:port`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
 ``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
 ``scheme:…``           whatever a plug-in brings, see ``docs/plugins.md``
@@ -32,7 +33,7 @@ __all__ = ["MemorySink", "NullSink", "for_camera", "open_sink"]
 
 
 def for_camera(uri: str, camera: str, *, several: bool) -> str:
-    """``uri`` for one camera: ``{camera}`` becomes its name, and ZeroMQ's topics get it too, one of ``several``.
+    """``uri`` for one camera: ``{camera}`` becomes its name; ZeroMQ and the view are told it, one of ``several``.
 
     Raises:
         ConfigError: the cameras would write into one file.
@@ -41,7 +42,7 @@ def for_camera(uri: str, camera: str, *, several: bool) -> str:
     scheme = parse_uri(uri).scheme
     if not several:
         return named
-    if scheme in ("zmq+tcp", "zmq+ipc"):
+    if scheme in ("zmq+tcp", "zmq+ipc", "view"):
         _, question, query = named.partition("?")
         given = question and any(option.startswith("camera=") for option in query.split("&"))
         return named if given else f"{named}{'&' if question else '?'}camera={camera}"
@@ -157,6 +158,15 @@ def _zmq(uri: SinkUri, _overwrite: bool) -> Sink:
     return ZmqSink(f"{uri.scheme.removeprefix('zmq+')}:{uri.target}", parse_options(uri, ZmqOptions))
 
 
+def _view(uri: SinkUri, _overwrite: bool) -> Sink:
+    try:
+        from sinks.view.options import ViewOptions
+        from sinks.view.sink import ViewSink
+    except ModuleNotFoundError as exc:
+        raise ConfigError(f"{uri.text} needs the Python package aiohttp: pip install '.[view]'") from exc
+    return ViewSink(uri.target, parse_options(uri, ViewOptions))
+
+
 def _null(uri: SinkUri, _overwrite: bool) -> Sink:
     parse_options(uri.without_target(), _NoOptions)
     return NullSink()
@@ -178,6 +188,7 @@ _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
     "focal": _focal,
     "zmq+tcp": _zmq,
     "zmq+ipc": _zmq,
+    "view": _view,
     "null": _null,
     "memory": _memory,
 }

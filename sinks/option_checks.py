@@ -9,6 +9,7 @@ from stream.errors import ConfigError
 JPEG_QUALITY = 90
 """Default of ``quality=``."""
 
+_CAMERA = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _FRAME_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
 
@@ -34,3 +35,13 @@ def check_quality(quality: int, image: str) -> None:
         raise ConfigError(f"quality must be from 1 to 100 (best), not {quality}")
     if quality != JPEG_QUALITY and image != "jpeg":
         raise ConfigError(f"quality is that of JPEG; leave it out with image={image}")
+
+
+def check_camera(camera: str) -> None:
+    """Refuse a name that a camera cannot have.
+
+    Raises:
+        ConfigError: it has other characters than letters, digits, _, . and -, or more than 64.
+    """
+    if not _CAMERA.fullmatch(camera):
+        raise ConfigError(f"camera must be letters, digits, _ . or -, 64 at most, not {camera!r}")

@@ -20,6 +20,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 # Of a file's address only the machine can have a user; of others whatever ends with an @ could be a password.
 _FILE_USER = re.compile(r"^(file://)[^/@]*@", re.IGNORECASE)
 _USER = re.compile(r"^((?!file:|zmq\+ipc:)[A-Za-z][A-Za-z0-9+.-]+:(?://)?).*@", re.IGNORECASE | re.DOTALL)
+_TOKEN = re.compile(r"([?&]token=)[^&]*", re.IGNORECASE)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -91,7 +92,8 @@ def parse_uri(uri: str) -> SinkUri:
 
 
 def without_user(address: str) -> str:
-    """``address`` as it may be shown: without what could be a user and a password."""
+    """``address`` as it may be shown: without what could be a user and a password, or a token."""
+    address = _TOKEN.sub(r"\1***", address)
     return _USER.sub(r"\1***@", _FILE_USER.sub(r"\1***@", address))
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -77,6 +81,46 @@ class DemoSource:
         """
         camera = self.camera(index)
         return depth(self._flight.scene(index), camera.scaled(width, height)).numpy(), camera.f_px
+
+
+class DemoLoop:
+    """The demo again and again, as a camera gives it: each frame at its time. The first round is as fast as rendering.
+
+    Args:
+        source: what is repeated; its pictures are kept.
+    """
+
+    def __init__(self, source: DemoSource) -> None:
+        self._source = source
+        self._rate = source.info.frame_rate or Fraction(15)
+        self._stopping = threading.Event()
+        self.info = replace(source.info, live=True, frame_count=None)
+
+    def __iter__(self) -> Iterator[Frame]:
+        kept: list[Frame] = []
+        rendered = iter(self._source)
+        due = time.monotonic()
+        for index in itertools.count():
+            frame = next(rendered, None)
+            if frame is not None:
+                kept.append(frame)
+            else:
+                frame = kept[index % len(kept)]
+            due = max(due + float(1 / self._rate), time.monotonic() - 1.0)  # what is late is not made up for
+            if self._stopping.wait(max(0.0, due - time.monotonic())):
+                return
+            now = time.monotonic_ns()
+            capture = replace(
+                frame.capture, index=index, pts=index, time_ns=now, clock="host-monotonic", received_ns=now
+            )
+            yield replace(frame, capture=capture)
+
+    def stop(self) -> None:
+        """End the iteration soon."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 class DemoScore:

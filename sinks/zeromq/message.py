@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sinks.frame_json import describe, to_json
 from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
-from sinks.option_checks import JPEG_QUALITY, check_frame_id, check_quality
+from sinks.option_checks import JPEG_QUALITY, check_camera, check_frame_id, check_quality
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
 
@@ -28,7 +28,6 @@ ImageEncoding = Literal["none", "jpeg", "raw"]
 _PREAMBLE = struct.Struct("<4sIQQ")
 _ALIGNMENT = 64  # of depth within a single part, so that it can be used where it lies
 _DTYPES: dict[str, np.dtype[Any]] = {"32FC1": np.dtype("<f4"), "16UC1": np.dtype("<u2")}
-_CAMERA = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_PIXELS = 16384
 _SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -58,8 +57,7 @@ class MessageOptions:
     max_depth: float = 0.0
 
     def __post_init__(self) -> None:
-        if not _CAMERA.fullmatch(self.camera):
-            raise ConfigError(f"camera must be letters, digits, _ . or -, 64 at most, not {self.camera!r}")
+        check_camera(self.camera)
         if self.compress == "png" and self.encoding == "32FC1":
             raise ConfigError("compress=png holds 16-bit numbers only; add encoding=16UC1, or choose compress=zstd")
         if self.frame_id:

@@ -1,0 +1,115 @@
+"""How depth is shown to browsers, and on which address of this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+from sinks.depth_codes import DepthCodes
+from sinks.option_checks import check_camera, check_quality
+from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
+from stream.errors import ConfigError
+
+HOST, PORT = "127.0.0.1", 8080
+QUALITY = 85
+MOST_VIEWERS = 1000
+
+_ADDRESS = re.compile(r"//(?P<host>\[[^\[\]/@]+\]|[^:/\[\]@]*)(?::(?P<port>\d{1,5}))?/?")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewOptions:
+    """How depth is shown.
+
+    Attributes:
+        camera: name of the camera: letters, digits, ``_``, ``.`` and ``-``.
+        token: what a viewer has to know, 16 to 128 letters, digits, ``_`` and ``-``. Made where an address needs one
+            and none is given.
+        hosts: names, with commas between, that browsers may call this machine by, besides its addresses: that of a
+            reverse proxy, for one.
+        origins: origins of other pages, with commas between, that may connect, such as ``https://ar.example``.
+        viewers: how many may watch at once.
+        encoding: of depth: ``log`` codes from 0.1 m to 10 km, or millimetres to 65.534 m; see
+            :mod:`sinks.depth_codes`.
+        quality: of the JPEG, 1 … 100.
+        min, max, scale, colormap: what colours mean until a viewer chooses, as in :class:`sinks.video.sink.VideoSink`.
+    """
+
+    camera: str = "camera"
+    token: str | None = None
+    hosts: str = ""
+    origins: str = ""
+    viewers: int = 16
+    encoding: Literal["log", "mm"] = "log"
+    quality: int = QUALITY
+    min: float = MIN_M
+    max: float = MAX_M
+    scale: Scale = SCALE
+    colormap: ColormapName = COLORMAP
+
+    def __post_init__(self) -> None:
+        check_camera(self.camera)
+        check_quality(self.quality, "jpeg")
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise ConfigError(
+                "token must be 16 to 128 letters, digits, _ and -; another interface than loopback gets one made "
+                "where it is left out"
+            )
+        if not 1 <= self.viewers <= MOST_VIEWERS:
+            raise ConfigError(f"viewers must be from 1 to {MOST_VIEWERS}, not {self.viewers}")
+        DepthColormap(min_m=self.min, max_m=self.max, scale=self.scale, name=self.colormap)  # refuses what cannot be
+
+    def make_codes(self) -> DepthCodes:
+        return DepthCodes(encoding=self.encoding)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewAddress:
+    """Where the page is served.
+
+    Attributes:
+        host: name or address of an interface of this machine, without brackets.
+        port: 0 for a free one.
+        any_port: the port was not said: one of the next ten will do where it is in use.
+    """
+
+    host: str = HOST
+    port: int = PORT
+    any_port: bool = True
+
+    @classmethod
+    def parse(cls, target: str) -> ViewAddress:
+        """From what stands behind ``view:``: nothing, or ``//host:port``.
+
+        Raises:
+            ConfigError: it is something else.
+        """
+        if not target:
+            return cls()
+        match = _ADDRESS.fullmatch(target)
+        if match is None or int(match["port"] or 0) > 65535:
+            raise ConfigError("cannot show depth there; write view: or view://127.0.0.1:8080")
+        host = "0.0.0.0" if match["host"] == "*" else match["host"].strip("[]") or HOST
+        return cls(host=host, port=int(match["port"] or PORT), any_port=match["port"] is None)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this machine alone can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def make_token() -> str:
+    """A token that nobody guesses: 128 random bits."""
+    return secrets.token_urlsafe(16)
+
+
+def words(text: str) -> frozenset[str]:
+    """What stands between the commas of an option, in lower case."""
+    return frozenset(word.strip().lower() for word in text.split(",") if word.strip())

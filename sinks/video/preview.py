@@ -95,7 +95,8 @@ class Preview:
         if finite.size:
             near, far = np.percentile(finite, _ENDS)
             old = self._colormap
-            ends = {"min_m": float(near) / _MARGIN, "max_m": float(far) * _MARGIN}
+            # Two digits are what the legend has room for.
+            ends = {"min_m": float(f"{near / _MARGIN:.1e}"), "max_m": float(f"{far * _MARGIN:.1e}")}
             self._take_range(DepthColormap(**ends, scale=old.scale, name=old.name))
 
     def _take_range(self, colormap: DepthColormap) -> None:

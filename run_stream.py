@@ -258,7 +258,7 @@ class _Session:
                 foreseen = _foresee(self._open(uri), self._network, s.focal, self._console)
             config = estimator_config_for(source.info, s.estimator)
             estimator = _estimator(self._network, given, s.focal, config, scaler, foreseen)
-            if uri != "demo" and s.scaling.scale_from is None:  # neither depends on finished frames alone
+            if uri != "demo":  # whose score is of a whole run
                 source = self._resume(uri, source, estimator, made)
             score = [demo] if demo is not None else []
             streams.append(Stream(source=source, estimator=estimator, sinks=[*made, *score], name=name))
@@ -284,7 +284,7 @@ class _Session:
         options = {name: str(value) for config in asked for name, value in asdict(config).items()}
         identity = {**fingerprint(uri), **label, **options, "image_rate": s.reading.image_rate, "shot": s.looks_ahead}
         done = min((part.earlier(identity) for part in parts), key=len)
-        if not done:
+        if not done or (s.scaling.scale_from is not None and done[-1].scale is None):  # it was still being measured
             return source
         rest, captures = go_past(source, estimator, done)
         for part in parts:

@@ -26,7 +26,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +46,16 @@ from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
 from model.steady import SteadyStage, Tracks
 from stream.errors import ConfigError, ModelError
-from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry, ScaleCorrection
+from stream.frame import (
+    CameraIntrinsics,
+    Capture,
+    DepthFrame,
+    DepthScale,
+    FocalEstimate,
+    Frame,
+    Geometry,
+    ScaleCorrection,
+)
 from stream.ports import Event, Lease
 
 _log = logging.getLogger(__name__)
@@ -106,6 +116,38 @@ class _Computed:
     done: Event
 
 
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A frame of an earlier run that later ones are followed from, until its depth has been computed again."""
+
+    frame: Frame
+    lens: Lens | None
+    camera: CameraIntrinsics
+    replayed: tuple[Tracks, ScaleCorrection]
+
+
+class Made(Protocol):
+    """What an earlier run has found in a frame.
+
+    Attributes:
+        raw_px: the focal length the network saw in it, :attr:`stream.frame.FocalEstimate.raw_px`.
+        ratio, ratio_std: those of its :class:`stream.frame.ScaleCorrection`.
+        scale: what its depth was multiplied with because a distance is known.
+    """
+
+    @property
+    def raw_px(self) -> float | None: ...
+
+    @property
+    def ratio(self) -> float | None: ...
+
+    @property
+    def ratio_std(self) -> float: ...
+
+    @property
+    def scale(self) -> DepthScale | None: ...
+
+
 class DepthProEstimator:
     """The :class:`stream.ports.Estimator` that runs Depth Pro. Used by one thread.
 
@@ -154,6 +196,7 @@ class DepthProEstimator:
             self._lanes = deque(_Lane(engine.device) for _ in range(self._capacity))
         self._queued: list[_Queued] = []  # for their batch to be full
         self._computed: deque[_Computed] = deque()
+        self._reference: _Reference | None = None
         self._fov_every = config.fov_every
         self._steady = False  # whether the focal length is well known
         self._without_fov = 0  # frames since it was last estimated
@@ -180,6 +223,8 @@ class DepthProEstimator:
         Raises:
             ModelError: the device failed or is out of memory.
         """
+        if self._reference is not None:
+            self._look_at_reference(self._reference)
         frame = lease.frame
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
@@ -247,22 +292,38 @@ class DepthProEstimator:
             dropped=queued.dropped,
         )
 
-    def replay(self, frame: Frame, *, raw_px: float | None) -> None:
+    def replay(self, frame: Frame, done: Made) -> None:
         """Take note of a frame whose depth an earlier run has made, before any other is submitted.
 
-        Cuts, focal lengths and their filter go on from there as if it had been computed here. The scale is steadied
-        anew, as after a cut: it would need the frame's depth.
+        Cuts, focal lengths, scales and their filters go on from there as if it had been computed here.
 
         Args:
             frame: as it would be submitted.
-            raw_px: the focal length the network saw in it, :attr:`stream.frame.FocalEstimate.raw_px`.
+            done: what was found in it.
         """
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
+        lens = self._camera.lens(frame.width, frame.height)
         if self._is_estimated(frame, given):
             self._fov_is_due(scene_cut)
-        focal = self._track(frame, raw_px=raw_px, scene_cut=scene_cut, given=given)
+        focal = self._track(frame, raw_px=done.raw_px, scene_cut=scene_cut, given=given)
         self._steady = focal.log_std < _STEADY_STD
+        if done.scale is not None:
+            self._scaler.resume(done.scale)
+        if self._steadying is None:
+            return
+        tracks = self._steadying.follow(frame, lens, scene_cut=scene_cut)
+        replayed = self._steadying.replay(
+            tracks,
+            ratio=done.ratio,
+            ratio_std=done.ratio_std,
+            time_s=_time_s(frame.capture),
+            scene_cut=scene_cut,
+        )
+        if replayed is not None:
+            kept = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
+            camera = self._intrinsics(frame, focal, given)
+            self._reference = _Reference(kept, lens, camera, replayed)
 
     def close(self) -> None:
         """Abandon the frames still in flight.
@@ -277,6 +338,24 @@ class DepthProEstimator:
         if self._steadying is not None:
             self._steadying.close()
         self._scaler.close()
+
+    # After frames that were replayed ----------------------------------------------------------------------------------
+
+    def _look_at_reference(self, reference: _Reference) -> None:
+        """Compute once more what of the frames that were replayed those after them are followed from."""
+        assert self._steadying is not None
+        self._reference = None
+        lane, with_fov = self._lanes[0], not (self._camera.is_given or self._foreseen is not None)
+        queued = _Queued(reference.frame, lane, 0, False, None, reference.lens, with_fov, False, None)
+        with _on_device():
+            with self._streams.on("upload"):
+                lane.upload(reference.frame)
+                uploaded = self._streams.mark("upload")
+            self._streams.wait("compute", uploaded)
+            (job,) = self._compute([queued], self._engine.precision)
+            job.done.synchronize()
+            self._finite(job)
+        self._steadying.follow_from(reference.replayed, lane.coarse.numpy(), reference.camera)
 
     # Before the network -----------------------------------------------------------------------------------------------
 
@@ -342,10 +421,12 @@ class DepthProEstimator:
         focal = self._track(frame, raw_px=raw_px, scene_cut=queued.scene_cut, given=queued.given)
         cut_ahead = any(a.scene_cut for a in self._queued) or any(a.queued.scene_cut for a in self._computed)
         self._steady = focal.log_std < _STEADY_STD and not cut_ahead
-        camera = queued.given or CameraIntrinsics.from_focal(
+        return focal, self._intrinsics(frame, focal, queued.given)
+
+    def _intrinsics(self, frame: Frame, focal: FocalEstimate, given: CameraIntrinsics | None) -> CameraIntrinsics:
+        return given or CameraIntrinsics.from_focal(
             focal.smoothed_px, frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect
         )
-        return focal, camera
 
     def _track(
         self, frame: Frame, *, raw_px: float | None, scene_cut: bool, given: CameraIntrinsics | None

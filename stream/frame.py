@@ -219,12 +219,17 @@ class ScaleCorrection:
         log_std: standard deviation of the scale, so roughly the relative error against the frames before.
         inliers: points that told it; 0: nothing did, and the network's own scale was left as it is.
         resets: how often, so far, a shot began or what was known was lost.
+        ratio: what geometry alone says: log of what the network's depth must be multiplied with to fit the frame that
+            is followed from; ``None`` where nothing told it.
+        ratio_std: standard deviation of ``ratio``.
     """
 
     log: float
     log_std: float
     inliers: int
     resets: int
+    ratio: float | None = None
+    ratio_std: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

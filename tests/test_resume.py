@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
+from mcap.reader import make_reader
 
 import run_stream
 from stream import command_line
-from tests.support.media import noisy_video
+from tests.support.media import write_video
 from tests.support.process import Process
 
-OUTPUTS = (
-    "--steady",
-    "off",
-    "--sink",
-    "mm.mkv?codec=ffv1",
-    "--sink",
-    "view.mp4",
-    "--sink",
-    "png:png?encoding=log",
-    "--sink",
-    "focal:f.csv",
-)
+SINKS = ("mm.mkv?codec=ffv1", "view.mp4", "png:png?encoding=log", "focal:f.csv", "ros.mcap", "lerobot:le")
+OUTPUTS = tuple(argument for sink in SINKS for argument in ("--sink", sink))
+WHOLE = ["f.csv", "le", "mm.mkv", "mm.mkv.json", "png", "ros.mcap", "view.mp4"]
+LEROBOT = "videos/observation.images.depth/chunk-000/file-000.mp4"
 FRAMES = 30
+
+
+def walk(path: Path, count: int) -> Path:
+    """A camera that moves along a wall: its scale is steadied by how the wall moves."""
+    noise = np.random.default_rng(0).integers(0, 256, (240, 400, 3), np.uint8)
+    wall = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    return write_video(path, [wall[20:140, 4 * i : 4 * i + 160] for i in range(count)])
 
 
 def content(path: Path) -> list[tuple[float | None, bytes]]:
@@ -55,7 +58,7 @@ def journalled(folder: Path) -> int:
 def film(tmp_path: Path) -> Path:
     (tmp_path / "killed").mkdir()
     (tmp_path / "alone").mkdir()
-    return noisy_video(tmp_path / "film.mp4", FRAMES)
+    return walk(tmp_path / "film.mp4", FRAMES)
 
 
 def run(film: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
@@ -63,15 +66,19 @@ def run(film: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -
     return run_stream.main([str(film), *OUTPUTS, *more])
 
 
-def finish(film: Path, folder: Path, *more: str) -> None:
-    """To the end, in a process like those that are killed: with other threads, sums are rounded in another order."""
+def finish(film: Path, folder: Path, *more: str) -> str:
+    """To the end, in a process like those that are killed: with other threads, sums are rounded in another order.
+
+    Returns the log.
+    """
     with Process(film, *OUTPUTS, *more, cwd=folder) as started:
         status, _ = started.end(timeout=120)
     assert status == command_line.DONE, started.err
+    return "".join(started.err)
 
 
-def kill_after(film: Path, folder: Path, frames: int) -> None:
-    with Process(film, *OUTPUTS, cwd=folder) as started:
+def kill_after(film: Path, folder: Path, frames: int, *more: str) -> None:
+    with Process(film, *OUTPUTS, *more, cwd=folder) as started:
         deadline = time.monotonic() + 90
         while journalled(folder) < frames:
             assert time.monotonic() < deadline, started.err
@@ -80,13 +87,24 @@ def kill_after(film: Path, folder: Path, frames: int) -> None:
         started.process.kill()
 
 
+def messages(path: Path) -> list[tuple[str, int, bytes]]:
+    with path.open("rb") as file:
+        return [
+            (channel.topic, message.log_time, message.data) for _, channel, message in make_reader(file).iter_messages()
+        ]
+
+
 def assert_same(a: Path, b: Path) -> None:
-    assert sorted(p.name for p in a.iterdir()) == ["f.csv", "mm.mkv", "mm.mkv.json", "png", "view.mp4"]
+    assert sorted(p.name for p in a.iterdir()) == WHOLE
     assert content(a / "mm.mkv") == content(b / "mm.mkv")
     assert (a / "f.csv").read_bytes() == (b / "f.csv").read_bytes()
     assert [p.read_bytes() for p in sorted((a / "png").iterdir())] == [
         p.read_bytes() for p in sorted((b / "png").iterdir())
     ]
+    assert messages(a / "ros.mcap") == messages(b / "ros.mcap")
+    assert content(a / "le" / LEROBOT) == content(b / "le" / LEROBOT)
+    assert (a / "le/meta/info.json").read_bytes() == (b / "le/meta/info.json").read_bytes()
+    assert sorted(p.name for p in (a / "le").rglob("*") if p.is_file()) == ["file-000.mp4", "info.json"]
     assert times(a / "view.mp4") == times(b / "view.mp4")
     assert len(times(a / "view.mp4")) == FRAMES
 
@@ -97,18 +115,38 @@ def test_killed_twice_it_comes_to_the_same(film: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in killed.iterdir()) == [
         "f.part.csv",
         "f.part.csv.journal",
+        "le.part",
+        "le.part.journal",
         "mm.part.mkv",
         "mm.part.mkv.journal",
         "mm.part.mkv.json",
         "png.part",
         "png.part.journal",
+        "ros.part.mcap",
+        "ros.part.mcap.journal",
         "view.part.mp4",
         "view.part.mp4.journal",
     ]  # fmt: skip
     kill_after(film, killed, 22)
-    finish(film, killed)
-    finish(film, alone)
+    assert "going on behind frame" in finish(film, killed)
+    assert "going on behind frame" not in finish(film, alone)
     assert_same(killed, alone)
+    told = [json.loads(line)["steady"]["inliers"] for _, line in content(alone / "mm.mkv") if line[:1] == b"{"]
+    assert sum(inliers > 0 for inliers in told) > FRAMES / 2  # else nothing was steadied
+
+
+@pytest.mark.parametrize(("frames", "goes_on"), [(6, False), (20, True)])
+def test_a_measured_scale_is_that_of_the_run_before(film: Path, tmp_path: Path, frames: int, goes_on: bool) -> None:
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    options = ("--scale-from", "80,60=2", "--fov", "60")
+    kill_after(film, killed, frames, *options)
+    log = finish(film, killed, *options)
+    assert ("going on behind frame" in log) == goes_on  # after a second it has been measured
+    assert ("depth is scaled by" in log) != goes_on
+    finish(film, alone, *options)
+    pictures = [sorted((folder / "png").iterdir()) for folder in (killed, alone)]
+    for of_killed, of_alone in zip(*pictures, strict=True):
+        assert (cv2.imread(of_killed, cv2.IMREAD_UNCHANGED) == cv2.imread(of_alone, cv2.IMREAD_UNCHANGED)).all()
 
 
 @pytest.mark.slow
@@ -132,10 +170,10 @@ def test_another_option_or_source_is_refused_by_name(
     before = {p: p.read_bytes() for p in killed.rglob("*") if p.is_file()}
     assert run(film, killed, monkeypatch, "--fov", "60") == command_line.FAILED
     assert "mm.mkv was begun by another run, fov: None, now 60.0" in capsys.readouterr().err
-    noisy_video(film, FRAMES + 1)
+    walk(film, FRAMES + 1)
     assert run(film, killed, monkeypatch) == command_line.FAILED
     assert "source size" in capsys.readouterr().err
     assert {p: p.read_bytes() for p in killed.rglob("*") if p.is_file()} == before
     finish(film, killed, "--overwrite")
-    assert sorted(p.name for p in killed.iterdir()) == ["f.csv", "mm.mkv", "mm.mkv.json", "png", "view.mp4"]
+    assert sorted(p.name for p in killed.iterdir()) == WHOLE
     assert len(times(killed / "mm.mkv")) == FRAMES + 1

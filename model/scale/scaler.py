@@ -76,6 +76,10 @@ class DepthScaler:
                 "scale; remove it and measure again with `scale_from`, or name another file"
             )
 
+    def resume(self, scale: DepthScale) -> None:
+        """Go on with the factor that an earlier run of the same source has measured."""
+        self.scale, self.known, self._saved = scale, None, None
+
     def update(
         self,
         depth_HW: npt.NDArray[np.float32],

@@ -47,12 +47,49 @@ class SteadyStage:
             time_s: capture time in seconds.
             scene_cut: the frame starts a new shot.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            depth_hw = np.float32(camera.fx / camera.width) / canonical_hw
         return self._steadier.update(
-            tracks.result(), depth_hw, camera, time_s=time_s, scene_cut=scene_cut, zooms=focal.source == "estimated"
+            tracks.result(),
+            _metres(canonical_hw, camera),
+            camera,
+            time_s=time_s,
+            scene_cut=scene_cut,
+            zooms=focal.source == "estimated",
         )
+
+    def replay(
+        self,
+        tracks: Future[Tracks],
+        *,
+        ratio: float | None,
+        ratio_std: float,
+        time_s: float,
+        scene_cut: bool,
+    ) -> tuple[Tracks, ScaleCorrection] | None:
+        """Take note of a frame that was corrected before; see :meth:`Steadier.replay`.
+
+        Returns:
+            What :meth:`follow_from` must be told before the next :meth:`correct`, if later frames are followed from it.
+        """
+        seen = tracks.result()
+        correction = self._steadier.replay(seen, ratio=ratio, ratio_std=ratio_std, time_s=time_s, scene_cut=scene_cut)
+        return None if correction is None else (seen, correction)
+
+    def follow_from(
+        self,
+        replayed: tuple[Tracks, ScaleCorrection],
+        canonical_hw: npt.NDArray[np.float32],
+        camera: CameraIntrinsics,
+    ) -> None:
+        """Take a replayed frame's depth for what is known of those after it; arguments as for :meth:`correct`."""
+        tracks, correction = replayed
+        resized = camera.resized(tracks.width, tracks.height)
+        self._steadier.follow_from(_metres(canonical_hw, camera), resized, correction)
 
     def close(self) -> None:
         """Let go of the thread."""
         self._worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _metres(canonical_hw: npt.NDArray[np.float32], camera: CameraIntrinsics) -> npt.NDArray[np.float32]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.float32(camera.fx / camera.width) / canonical_hw, np.float32)

@@ -36,6 +36,7 @@ class Steadier:
         self._filter = ScaleFilter()
         self._reference: DepthGrid | None = None  # its depth, corrected
         self._camera: CameraIntrinsics | None = None
+        self._has_begun = False
         self._is_told = False  # whether anything was known since the filter began anew
         self._resets = 0
         self._time_s = math.nan
@@ -62,28 +63,63 @@ class Steadier:
             zooms: the focal length is estimated, and may have changed without being noticed.
         """
         camera = camera.resized(tracks.width, tracks.height)
+        told = None
+        if self._has_begun and not scene_cut:
+            told = self._ratio(tracks, depth_hw, camera, zooms=zooms)
+        correction, is_reference = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+        if is_reference:
+            self.follow_from(depth_hw, camera, correction)
+        return correction
+
+    def replay(
+        self, tracks: Tracks, *, ratio: float | None, ratio_std: float, time_s: float, scene_cut: bool = False
+    ) -> ScaleCorrection | None:
+        """Take note of a frame that was corrected before, without its depth.
+
+        Args:
+            tracks, time_s, scene_cut: as for :meth:`update`.
+            ratio, ratio_std: those of :class:`stream.frame.ScaleCorrection`.
+
+        Returns:
+            Its correction, if later frames are followed from this one: :meth:`follow_from` must then be told its depth
+            before the next :meth:`update`. Else ``None``.
+        """
+        told = None if ratio is None else (ratio, ratio_std, 0)
+        correction, is_reference = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+        return correction if is_reference else None
+
+    def follow_from(self, depth_hw: DepthGrid, camera: CameraIntrinsics, correction: ScaleCorrection) -> None:
+        """Take the depth of a frame, corrected, for what is known of those after it."""
+        self._reference = depth_hw * np.float32(math.exp(correction.log))
+        self._camera = camera
+
+    def _step(
+        self, told: tuple[float, float, int] | None, tracks: Tracks, *, time_s: float, scene_cut: bool
+    ) -> tuple[ScaleCorrection, bool]:
+        """The correction of a frame by what geometry has told, and whether the frame is the next reference."""
         gap_s = self._advance_clock(time_s)
-        first = self._reference is None
-        found = None
-        if not scene_cut and not first:
-            found = self._ratio(tracks, depth_hw, camera, zooms=zooms)
         correction, log_std, inliers = 0.0, self._filter.noise, 0
-        if found is not None:
-            ratio, ratio_std, inliers = found
+        ratio, ratio_std = None, 0.0
+        found = told is not None
+        if told is not None:
+            ratio, ratio_std, inliers = told
             correction, log_std = self._filter.update(ratio, ratio_std, gap_s)
             if not abs(correction) < _FARTHEST:
-                found, correction, log_std, inliers = None, 0.0, self._filter.noise, 0
-        if tracks.renewed or first or scene_cut:
-            if found is None:
+                found, correction, log_std, inliers = False, 0.0, self._filter.noise, 0
+        is_reference = tracks.renewed or not self._has_begun or scene_cut
+        self._has_begun = True
+        if is_reference:
+            if found:
+                self._filter.rebase(log_std)
+            else:
                 self._filter.restart()
                 self._resets += scene_cut or self._is_told
-            else:
-                self._filter.rebase(log_std)
-            self._reference = depth_hw * np.float32(math.exp(correction))
-            self._camera = camera
             self._is_told = False
-        self._is_told |= found is not None
-        return ScaleCorrection(log=correction, log_std=log_std, inliers=inliers, resets=self._resets)
+        self._is_told |= found
+        made = ScaleCorrection(
+            log=correction, log_std=log_std, inliers=inliers, resets=self._resets, ratio=ratio, ratio_std=ratio_std
+        )
+        return made, is_reference
 
     def _ratio(
         self, tracks: Tracks, depth_hw: DepthGrid, camera: CameraIntrinsics, *, zooms: bool

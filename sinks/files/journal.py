@@ -6,20 +6,56 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import orjson
 
 from stream.errors import SinkError
-from stream.frame import DepthFrame
+from stream.frame import DepthFrame, DepthScale
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What of a finished frame those after it depend on: its number in its source and the network's focal length."""
+    """What of a finished frame those after it depend on.
+
+    Attributes:
+        index: its number in its source.
+        raw_px: the focal length the network saw in it.
+        ratio, ratio_std: what geometry told of its scale, :class:`stream.frame.ScaleCorrection`.
+        scale: what depth was multiplied with because a distance is known.
+    """
 
     index: int
     raw_px: float | None
+    ratio: float | None = None
+    ratio_std: float = 0.0
+    scale: DepthScale | None = None
+
+    @classmethod
+    def of(cls, frame: DepthFrame) -> Record:
+        """That of ``frame``."""
+        index, raw_px, steady = frame.capture.index, frame.focal.raw_px, frame.steady
+        if steady is None:
+            return cls(index, raw_px, scale=frame.scale)
+        return cls(index, raw_px, steady.ratio, steady.ratio_std, frame.scale)
+
+    @classmethod
+    def read(cls, line: bytes) -> Record:
+        """That of a line of a journal.
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
+        index, raw_px, ratio, ratio_std, scale = orjson.loads(line)
+        if scale is None:
+            return cls(index, raw_px, ratio, ratio_std)
+        factor, date, source = scale
+        return cls(index, raw_px, ratio, ratio_std, DepthScale(factor=factor, date=date, source=source))
+
+    def line(self) -> bytes:
+        """As a line of a journal, with its end."""
+        scale = None if self.scale is None else (self.scale.factor, self.scale.date, self.scale.source)
+        return orjson.dumps((self.index, self.raw_px, self.ratio, self.ratio_std, scale)) + b"\n"
 
 
 class Journal:
@@ -32,7 +68,7 @@ class Journal:
 
     def __init__(self, path: Path, *, of: Path) -> None:
         self._path, self._of = path, of
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
         self._identity: dict[str, Any] = {}
 
     def read(self, identity: Mapping[str, object]) -> list[Record]:
@@ -52,9 +88,9 @@ class Journal:
         except OSError as exc:
             raise SinkError(f"cannot read {self._path}: {exc.strerror}; `overwrite=True` begins anew") from exc
         try:
-            earlier, *rest = [orjson.loads(line) for line in lines]
-            records = [Record(index, raw_px) for index, raw_px in rest]
-        except (ValueError, TypeError):
+            earlier = orjson.loads(lines[0])
+            records = [Record.read(line) for line in lines[1:]]
+        except (ValueError, TypeError, IndexError):
             return []  # nothing that could be gone on with
         for name in {**earlier, **self._identity}:
             was, now = earlier.get(name), self._identity.get(name)
@@ -72,10 +108,9 @@ class Journal:
             OSError: it cannot be written.
         """
         new = self._path.with_name(f"{self._path.name}.new")
-        lines = [orjson.dumps(self._identity), *(orjson.dumps((r.index, r.raw_px)) for r in records)]
-        new.write_bytes(b"".join(line + b"\n" for line in lines))
+        new.write_bytes(orjson.dumps(self._identity) + b"\n" + b"".join(record.line() for record in records))
         new.replace(self._path)
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = self._path.open("ab")
 
     def add(self, frame: DepthFrame) -> None:
         """Note a frame that has been handed to the file.
@@ -84,7 +119,7 @@ class Journal:
             OSError: it cannot be written.
         """
         assert self._file is not None, "begin comes first"
-        self._file.write(orjson.dumps((frame.capture.index, frame.focal.raw_px)).decode() + "\n")
+        self._file.write(Record.of(frame).line())
         self._file.flush()  # to the system, which keeps it when this process is killed
 
     def close(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -58,6 +59,15 @@ _ROSBAG2 = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A message as it is stored: its topic, the name of its type, its bytes."""
+
+    topic: str
+    type: str
+    data: bytes
+
+
 class Bag:
     """An MCAP file being written.
 
@@ -86,15 +96,21 @@ class Bag:
 
     def add(self, messages: Mapping[str, Message], stamp_ns: int, *, latched: bool = False) -> None:
         """Write ``messages``, by topic, into one chunk. A topic that is ``latched`` is kept for late subscribers."""
+        raw = [Raw(topic, message.__msgtype__, serialize(message)) for topic, message in messages.items()]
+        self.copy(raw, stamp_ns, latched=latched)
+
+    def copy(self, messages: Iterable[Raw], stamp_ns: int, *, latched: bool = False) -> None:
+        """As :meth:`add`, of messages that are bytes already."""
         try:
-            for topic, message in messages.items():
-                if topic not in self._channels:
-                    self._channels[topic] = self._register(topic, message.__msgtype__, latched)
-                data = serialize(message)
-                self._writer.add_message(self._channels[topic], log_time=stamp_ns, data=data, publish_time=stamp_ns)
-                self._pending_bytes += len(data)
+            for message in messages:
+                if message.topic not in self._channels:
+                    self._channels[message.topic] = self._register(message.topic, message.type, latched)
+                channel = self._channels[message.topic]
+                self._writer.add_message(channel, log_time=stamp_ns, data=message.data, publish_time=stamp_ns)
+                self._pending_bytes += len(message.data)
             if self._pending_bytes >= _CHUNK_BYTES:
                 self._writer.flush()
+                self._file.flush()  # or the end of the chunk would be lost with the process
                 self._pending_bytes = 0
         except BaseException:
             self._broken = True

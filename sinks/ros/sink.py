@@ -27,7 +27,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +40,7 @@ from sinks.files.file_sink import FileSink
 from sinks.frame_json import describe, to_json, untrained_notice
 from sinks.option_checks import JPEG_QUALITY, check_frame_id, check_quality
 from sinks.ros.bag import Bag, Compression
+from sinks.ros.earlier import about, moments
 from sinks.ros.messages import (
     DepthEncoding,
     Message,
@@ -51,8 +54,10 @@ from sinks.ros.messages import (
     scale_correction,
 )
 from stream.errors import ConfigError
-from stream.frame import DepthFrame
+from stream.frame import Capture, DepthFrame
 
+_TF = "/tf_static"
+_ABOUT = "depth-pro-stream"
 # A name token of ROS 2: no two underscores in a row, none at an end.
 _CAMERA = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 
@@ -116,8 +121,10 @@ class McapSink(FileSink):
         self, path: str | os.PathLike[str], options: McapOptions | None = None, *, overwrite: bool = False
     ) -> None:
         self._options = options or McapOptions()
+        whole = Path(path).absolute()
+        self._aside, self._kept = whole.with_name(f"{whole.name}.earlier"), 0
         super().__init__(
-            Path(path).absolute(),
+            whole,
             overwrite=overwrite,
             errors=(cv2.error,),
             kept="what reached the disk is kept, `mcap recover` makes it playable",
@@ -127,8 +134,30 @@ class McapSink(FileSink):
     def needs_image(self) -> bool:
         return self._options.image != "none"
 
+    def whole_frames(self) -> int:
+        """How many frames of an earlier run are whole in the file."""
+        for path in (self._aside, self._path):  # it was killed while it took over what one before it had done
+            if path.exists():
+                path.replace(self._path)
+                return sum(1 for _ in moments(self._path))
+        return 0
+
+    def resume(self, captures: Sequence[Capture]) -> None:
+        """Before the first frame: keep what an earlier run has written of so many frames, and go on behind them.
+
+        Raises:
+            SinkError: the file cannot be moved aside.
+        """
+        with self._as_sink_error():
+            self._path.replace(self._aside)
+        self._kept = len(captures)
+
     def _create(self, _first: DepthFrame) -> _Recording:
-        return _Recording(self._path, self._options, overwrite=self._overwrite)
+        recording = _Recording(self._path, self._options, overwrite=self._overwrite)
+        if self._kept:
+            recording.take_over(self._aside, self._kept)
+            self._aside.unlink()
+        return recording
 
 
 class _Recording:
@@ -145,10 +174,23 @@ class _Recording:
         options, stamp_ns = self._options, self._time.stamp_ns(frame)
         messages = _messages(frame, stamp_ns, options)
         if self._bag is None:
-            self._bag = Bag(self._path, compress=options.compress, overwrite=self._overwrite)
-            self._bag.describe("depth-pro-stream", _about(frame, options))
-            self._bag.add({"/tf_static": _transform(stamp_ns, options)}, stamp_ns, latched=True)
+            self._bag = self._begin(_about(frame, options))
+            self._bag.add({_TF: _transform(stamp_ns, options)}, stamp_ns, latched=True)
         self._bag.add(messages, stamp_ns)
+
+    def take_over(self, earlier: Path, count: int) -> None:
+        """Begin with so many frames of another file, as they are."""
+        self._bag = self._begin(about(earlier, _ABOUT))
+        for moment in islice(moments(earlier), count):
+            for latched in (True, False):  # what is latched comes first
+                messages = [message for message in moment.messages if (message.topic == _TF) == latched]
+                if messages:
+                    self._bag.copy(messages, moment.stamp_ns, latched=latched)
+
+    def _begin(self, about: dict[str, str]) -> Bag:
+        bag = Bag(self._path, compress=self._options.compress, overwrite=self._overwrite)
+        bag.describe(_ABOUT, about)
+        return bag
 
     def finish(self) -> None:
         if self._bag is not None:

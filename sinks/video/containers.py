@@ -31,7 +31,7 @@ class Container:
 # 10 frames/s, kill -9 takes the last second of mkv and webm and the last three of mp4 and mov: the fragment being
 # filled, and before it the frames in the encoder's look-ahead.
 # FFmpeg before 8.1 (PyAV 18) loses short MP4 files whole with these two flags together: do not require less.
-_FRAGMENTS = {
+FRAGMENTS = {
     "movflags": "+hybrid_fragmented+frag_keyframe+delay_moov",
     "frag_duration": "1000000",
     "flush_packets": "1",
@@ -41,9 +41,9 @@ _MILLISECOND = Fraction(1, 1000)
 _MPEG_CLOCK = Fraction(1, 90_000)
 
 _CONTAINERS = {
-    ".mp4": Container(muxer="mp4", codecs=("h264", "hevc", "av1"), options=_FRAGMENTS, copies=True),
-    ".m4v": Container(muxer="mp4", codecs=("h264", "hevc", "av1"), options=_FRAGMENTS, copies=True),
-    ".mov": Container(muxer="mov", codecs=("h264", "hevc"), options=_FRAGMENTS, copies=True),
+    ".mp4": Container(muxer="mp4", codecs=("h264", "hevc", "av1"), options=FRAGMENTS, copies=True),
+    ".m4v": Container(muxer="mp4", codecs=("h264", "hevc", "av1"), options=FRAGMENTS, copies=True),
+    ".mov": Container(muxer="mov", codecs=("h264", "hevc"), options=FRAGMENTS, copies=True),
     ".mkv": Container(
         muxer="matroska",
         codecs=("h264", "hevc", "av1", "vp9", "ffv1"),

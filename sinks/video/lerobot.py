@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -31,16 +32,21 @@ import orjson
 from sinks.files.file_sink import FileSink
 from sinks.files.target import check_target
 from sinks.frame_json import describe, untrained_notice
+from sinks.video.containers import FRAGMENTS
+from sinks.video.earlier import packets, whole_frames
 from stream.errors import ConfigError, SinkError
-from stream.frame import DepthFrame
+from stream.frame import Capture, DepthFrame
 from stream.ports import SourceInfo
 
 _KEY = "observation.images.depth"
 _VIDEO = Path("videos") / _KEY / "chunk-000" / "file-000.mp4"
+_INFO = Path("meta") / "info.json"
+_ABOUT = "depth_pro_stream"
 _CODE_MAX = 4095
 _FPS = Fraction(30)  # of a source that does not tell
 # A key frame every other frame, as LeRobot's default has it: policies read single frames.
-_X265 = "lossless=1:bframes=0:keyint=2:min-keyint=1:scenecut=0:log-level=error"
+# Few frames in the encoder: what is in it is lost with the process.
+_X265 = "lossless=1:bframes=0:keyint=2:min-keyint=1:scenecut=0:rc-lookahead=1:frame-threads=1:log-level=error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +101,8 @@ class LeRobotSink(FileSink):
         self._options = options or LeRobotOptions()
         self._rate: Fraction | None = None
         self._size = (0, 0)
+        self._kept = 0
+        self._about: dict[str, object] = {}  # that of the earlier run
         super().__init__(Path(folder).absolute(), overwrite=overwrite, errors=(av.FFmpegError,))
 
     @property
@@ -104,6 +112,27 @@ class LeRobotSink(FileSink):
     def prepare(self, info: SourceInfo) -> None:
         """The source's rate is the video's."""
         self._rate = info.frame_rate
+
+    def whole_frames(self) -> int:
+        """How many frames of an earlier run are whole in the folder; 0 where it went on in another one."""
+        video = self._path / _VIDEO
+        if self._path.with_name(f"{self._path.name}-0002").exists():
+            return 0
+        if (aside := _aside(video)).exists():  # it was killed while it took over what one before it had done
+            aside.replace(video)
+        return whole_frames(video)
+
+    def resume(self, captures: Sequence[Capture]) -> None:
+        """Before the first frame: keep what an earlier run has written of so many frames, and go on behind them.
+
+        Raises:
+            SinkError: the video cannot be moved aside.
+        """
+        video = self._path / _VIDEO
+        with self._as_sink_error():
+            self._about = orjson.loads((self._path / _INFO).read_bytes())[_ABOUT]
+            video.replace(_aside(video))
+        self._kept = len(captures)
 
     def _check(self, path: Path) -> None:
         if not path.is_dir():
@@ -119,24 +148,39 @@ class LeRobotSink(FileSink):
         given = self._options.fps
         rate = self._rate or _FPS if given is None else Fraction(given).limit_denominator(1001)
         self._path.mkdir(exist_ok=self._overwrite)
-        return _Video(self._path, first, self._options, rate)
+        about: dict[str, object] = {
+            "first_frame": describe(first),
+            "model": first.model,
+            "notice": untrained_notice(first),
+        }
+        made = _Video(self._path, first, self._options, rate, self._about if self._kept else about)
+        if self._kept:
+            made.take_over(_aside(self._path / _VIDEO), self._kept)
+            self._kept = 0
+        return made
+
+
+def _aside(video: Path) -> Path:
+    return video.with_name(f"{video.name}.earlier")
 
 
 class _Video:
     """A folder that is being written. ``meta/info.json`` is written at once, and again with the number of frames."""
 
-    def __init__(self, folder: Path, first: DepthFrame, options: LeRobotOptions, rate: Fraction) -> None:
+    def __init__(
+        self, folder: Path, first: DepthFrame, options: LeRobotOptions, rate: Fraction, about: dict[str, object]
+    ) -> None:
         self._folder, self._options, self._rate, self._frames = folder, options, rate, 0
-        self._about = {"first_frame": describe(first), "model": first.model, "notice": untrained_notice(first)}
+        self._about = about
         self._shape = (first.height, first.width)
-        for path in (folder / _VIDEO, folder / "meta" / "info.json"):
+        for path in (folder / _VIDEO, folder / _INFO):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._describe()
         self._output = av.open(
             str(folder / _VIDEO),
             "w",
             format="mp4",
-            container_options={"movflags": "+hybrid_fragmented+frag_keyframe+delay_moov", "frag_duration": "1000000"},
+            container_options=FRAGMENTS,
         )
         self._video = self._output.add_stream("libx265", rate=rate, options={"x265-params": _X265})
         context = self._video.codec_context
@@ -149,6 +193,14 @@ class _Video:
         picture.pts, picture.time_base = self._frames, 1 / self._rate
         self._frames += 1
         self._output.mux(self._video.encode(picture))
+
+    def take_over(self, earlier: Path, count: int) -> None:
+        """Begin with so many frames of another video, as they are."""
+        for _, packet in packets(earlier, count):
+            packet.stream = self._video
+            self._output.mux(packet)
+        self._frames = count
+        earlier.unlink()
 
     def finish(self) -> None:
         try:
@@ -191,9 +243,9 @@ class _Video:
             "total_frames": self._frames,
             "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
             "features": {_KEY: feature},
-            "depth_pro_stream": self._about,
+            _ABOUT: self._about,
         }
-        path = self._folder / "meta" / "info.json"
+        path = self._folder / _INFO
         part = path.with_suffix(".json.part")
         part.write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2))
         part.replace(path)

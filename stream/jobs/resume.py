@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from stream.errors import SourceError
 from stream.frame import Capture, Frame
@@ -17,22 +17,23 @@ _ENDS = 1 << 20  # bytes of a file's head and tail that are looked at
 _log = logging.getLogger(__name__)
 
 
-class Replaying(Protocol):
-    """An estimator that can be told what it found before."""
-
-    def replay(self, frame: Frame, *, raw_px: float | None) -> None:
-        """Take note of a frame without computing its depth, so that those after it come out as if it had been."""
-        ...
-
-
 class Done(Protocol):
-    """What is known of a frame whose depth is there: its number, and the focal length the network saw in it."""
+    """What is known of a frame whose depth is there: its number, and whatever the estimator found in it."""
 
     @property
     def index(self) -> int: ...
 
-    @property
-    def raw_px(self) -> float | None: ...
+
+D = TypeVar("D", bound=Done)
+D_contra = TypeVar("D_contra", bound=Done, contravariant=True)
+
+
+class Replaying(Protocol[D_contra]):
+    """An estimator that can be told what it found before."""
+
+    def replay(self, frame: Frame, done: D_contra, /) -> None:
+        """Take note of a frame without computing its depth, so that those after it come out as if it had been."""
+        ...
 
 
 class Rest:
@@ -55,7 +56,7 @@ class Rest:
         self._source.close()
 
 
-def go_past(source: Source, estimator: Replaying, done: Sequence[Done]) -> tuple[Rest, list[Capture]]:
+def go_past(source: Source, estimator: Replaying[D], done: Sequence[D]) -> tuple[Rest, list[Capture]]:
     """Decode the frames that are ``done``.
 
     Returns:
@@ -72,7 +73,7 @@ def go_past(source: Source, estimator: Replaying, done: Sequence[Done]) -> tuple
             raise SourceError(
                 f"{source.info.name}: frame {record.index} was there before; `overwrite=True` begins anew"
             )
-        estimator.replay(frame, raw_px=record.raw_px)
+        estimator.replay(frame, record)
         captures.append(frame.capture)
     return Rest(source, frames), captures
 

@@ -6,10 +6,10 @@
     python benchmarks/view.py --browser [--json-to FILE]
 
 A camera of 30 frames a second runs into the view: by ``wait``, a stand-in for a GPU that takes 27 ms a frame and no
-CPU; or by ``nano``, the packaged network on all cores of the CPU, which shares them with whatever the view does. Viewers
-are programs in a process of their own, which take each frame apart and say that they have; one that is stalled shakes
-hands and reads nothing. In each round come, one after the other: so many viewers as asked for, and then the most of
-them with a stalled one. Each is set against no viewer in the same round.
+CPU; or by ``nano``, the packaged network on all cores of the CPU, which shares them with whatever the view does.
+Viewers are programs in a process of their own, which take each frame apart and say that they have; one that is stalled
+shakes hands and reads nothing. In each round come, one after the other: so many viewers as asked for, and then the most
+of them with a stalled one. Each is set against no viewer in the same round.
 
 Columns: frames a second of the pipeline; that rate over the one without viewers, median of the rounds; CPU seconds of
 the run's process a second; its memory above the one before the first viewer; frames a second, bytes a frame and age

@@ -100,6 +100,7 @@ class Page {
     }
     const camera = this.cameras.get(status.camera);
     camera.status = status;
+    if (status.camera === this.camera) this.tools.showCalibration(status);
     this.grid.state(status.camera, status, camera.rate);
     if (this.camera === status.camera) this.showState(status.source && status.state !== "ended" ? status.source.state : status.state, status.source?.reason ?? "");
     this.changed();
@@ -207,6 +208,10 @@ class Page {
     $("notice").textContent = quiet || frozen ? "" : reason || { starting: "Waiting for the first frame …" }[state] || "";
     if (state === "token" && !$("ask-token").open) $("ask-token").showModal();
     if (state !== "token" && $("ask-token").open) $("ask-token").close();
+  }
+
+  calibrate(known) {
+    this.connection.send({ type: "calibrate", camera: this.camera, ...known });
   }
 
   setFactor(factor) {

@@ -235,7 +235,9 @@ def test_a_cube_has_its_size_and_is_hidden_by_what_is_nearer(open_page: Open) ->
 def test_distance_in_space_and_a_known_distance(open_page: Open) -> None:
     depth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
     depth[:, 100:] = 5.0
-    with showing() as sink:
+    asked: list[tuple[object, ...]] = []
+    with showing("?calibrate=yes") as sink:
+        sink.calibrate_by(lambda *known: (asked.append(known[:3]), known[3]("depth is scaled by 1.5")))
         page = open_page(sink.link)
         sink.write(frame_of(0, depth))
         wait_for_frame(page, 0)
@@ -254,6 +256,11 @@ def test_distance_in_space_and_a_known_distance(open_page: Open) -> None:
         page.check("#factor-apply")
         point_at(page, 120, 40)
         expect(page.locator("#metres")).to_have_text("7.500 m")
+        page.click("#factor-run")
+        expect(page.locator("#run-text")).to_have_text("depth is scaled by 1.5")
+        assert asked == [(101, 81, 3)]
+        point_at(page, 120, 41)
+        expect(page.locator("#metres")).to_have_text("5.000 m")  # the run scales now, and the page does no longer
 
 
 def test_the_space_view_draws_what_is_there_and_cuts_jumps(open_page: Open) -> None:

@@ -278,6 +278,37 @@ def test_a_viewer_that_pauses_steps_and_chooses() -> None:
     asyncio.run(all_of_it())
 
 
+def test_a_known_distance_reaches_the_run_where_that_lets_viewers() -> None:
+    asked: list[tuple[object, ...]] = []
+
+    async def ask(sink: ViewSink, **known: object) -> str:
+        async with viewer(sink) as ws:
+            await ws.send_str(json.dumps({"type": "calibrate", "camera": "camera", **known}))
+            await ws.send_str('{"type": "clock", "sent": 0}')
+            while json.loads(await ws.receive_str())["type"] != "clock":
+                pass
+            return str((await next_status(ws))["calibration"])
+
+    async def all_of_it() -> None:
+        with showing("?calibrate=yes") as sink:
+            sink.calibrate_by(lambda *known: (asked.append(known[:3]), known[3]("done")))
+            assert await ask(sink, x=3, y=4, metres=1.5) == "done"
+            for wrong in (
+                {},
+                {"x": -1, "y": 0, "metres": 1},
+                {"x": 1.5, "y": 0, "metres": 1},
+                {"x": True, "y": 0, "metres": 1},
+            ):
+                assert "not measured" in await ask(sink, **wrong)
+            for metres in (0, -1, 1e9, "1", float("nan")):
+                assert "not measured" in await ask(sink, x=1, y=1, metres=metres)
+            assert asked == [(3, 4, 1.5)]
+        with showing() as sink:
+            assert (sink.calibrates, await ask(sink, x=3, y=4, metres=1.5)) == (False, "")
+
+    asyncio.run(all_of_it())
+
+
 def test_pace_follows_what_a_viewer_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
@@ -76,12 +77,11 @@ class Viewer:
 
     async def _send(self) -> None:
         while not self._socket.closed:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._wake.wait()
-            except TimeoutError:
-                self._check_alive()
             self._wake.clear()
+            self._check_alive()
             while self._told:
                 camera = next(iter(self._told))
                 record = self._told.pop(camera)[:-1] + b',"viewer":' + to_json(self._record()) + b"}"

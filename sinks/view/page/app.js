@@ -86,7 +86,7 @@ class Page {
     if (all) this.showState("open", "");
     this.grid.show(all ? [...this.cameras.keys()] : []);
     // A tile of the grid is small: half the size is enough for it.
-    this.connection.watch({ cameras: all || name === null ? null : [name], level: all ? 1 : 0 });
+    this.connection.watch({ cameras: all || name === null ? null : [name], level: all ? 1 : Number($("level").value) });
     this.showCameras();
     this.showLayout();
     this.changed();
@@ -283,6 +283,7 @@ class Page {
       }
     }
     for (const name of ["colormap", "scale", "min", "max"]) $(name).addEventListener("change", () => this.chooseLook());
+    $("level").addEventListener("change", ({ target }) => this.connection.watch({ level: Number(target.value) }));
     $("blend").addEventListener("input", ({ target }) => {
       this.look.blend = Number(target.value);
       this.changed();

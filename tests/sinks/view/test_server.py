@@ -10,10 +10,12 @@ import logging
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import aiohttp
 import cv2
@@ -25,7 +27,7 @@ from sinks import for_camera, open_sink
 from sinks.depth_codes import DepthCodes
 from sinks.view.message import encode
 from sinks.view.sink import ViewSink
-from sinks.view.viewer import Pace
+from sinks.view.viewer import IN_FLIGHT, Pace
 from stream.errors import ConfigError, SinkError
 from stream.frame import SourceState
 from tests.sinks.view.scenes import HEIGHT, WIDTH, address_of, frame_of, showing, slope
@@ -119,6 +121,14 @@ def test_what_cannot_be_is_refused_in_a_line_without_the_token(uri: str, message
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert _TOKEN not in str(refused.value)
+
+
+def test_without_its_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("sinks.view.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(ConfigError, match=r"pip install '\.\[view\]'"):
+        open_sink("view:")
 
 
 def test_an_address_in_use_and_one_that_is_not_ours() -> None:
@@ -409,10 +419,41 @@ def test_idle_connections_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert connection.recv(1) == b""
 
 
+def test_a_viewer_that_shows_nothing_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.view.viewer._PATIENCE_S", 0.3)
+
+    async def count() -> int:
+        frames = 0
+        async with viewer(sink) as ws, asyncio.timeout(10):
+            async for message in ws:
+                frames += message.type is aiohttp.WSMsgType.BINARY
+        return frames
+
+    with showing() as sink, written_to(sink):
+        assert asyncio.run(count()) == IN_FLIGHT
+
+
+@pytest.mark.parametrize(("clock", "offset_s"), [("host-monotonic", 0), ("camera-rtcp", 0), ("camera-rtcp", 3600.0)])
+def test_age_counts_from_capture_on_any_clock(clock: str, offset_s: float) -> None:
+    async def age() -> float:
+        now = time.monotonic_ns() if clock == "host-monotonic" else time.time_ns() + round(offset_s * 1e9)
+        frame = frame_of(0, slope())
+        capture = replace(frame.capture, clock=clock, time_ns=now - 500_000_000)  # half a second ago
+        with showing() as sink:
+            sink.observe(SourceState(camera="camera", state="streaming", since_ns=0, clock_offset_s=offset_s))
+            sink.write(replace(frame, capture=capture))
+            async with viewer(sink) as ws:
+                about, _, _ = await next_frame(ws)
+                return (time.monotonic_ns() - int(about["taken_ns"])) * 1e-9  # type: ignore[call-overload]
+
+    assert 0.5 <= asyncio.run(age()) < 1.5
+
+
 def test_handshakes_and_messages_of_any_kind_disturb_nobody(caplog: pytest.LogCaptureFixture) -> None:
     dice = random.Random(16)
     words = [b"GET ", b"/live ", b"HTTP/1.1\r\n", b"Host: 127.0.0.1\r\n", b"Upgrade: websocket\r\n", b"\r\n", b"\0" * 9]
     words += [b"Sec-WebSocket-Key: x\r\n", b"Connection: Upgrade\r\n", b"Sec-WebSocket-Version: 13\r\n", b"\xff\xfe"]
+    words += [b"Authorization: Bearer \xff\xfe\r\n", b"Origin: \xff\r\n"]
     words += [b"Transfer-Encoding: chunked\r\n", b"Content-Length: 99999999999\r\n", b"A: " + b"b" * 9000 + b"\r\n"]
     texts = [
         "",

@@ -295,6 +295,10 @@ def test_the_space_view_draws_what_is_there_and_cuts_jumps(open_page: Open) -> N
             assert light[0] == pytest.approx(200, abs=3)
             assert light[1] == pytest.approx(200, abs=3)
             assert max(light[2:]) < 60, "a jump is bridged"
+        sink.write(frame_of(1, slope(1920, 1080)))
+        wait_for_frame(page, 1)
+        count = "() => window.depthProStream.spaceView.points.geometry.attributes.position.count"
+        assert 200_000 < page.evaluate(count) <= 260_000
 
 
 def test_without_the_token_there_is_nothing_to_see(open_page: Open) -> None:

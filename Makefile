@@ -12,7 +12,7 @@ demo: $(VENV)/.run
 	@echo "See it live, in a browser, again and again: $(BIN)/python run_stream.py demo --view"
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

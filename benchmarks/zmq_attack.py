@@ -44,12 +44,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the benchmarks run from
 
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate
+from stream.ports import SourceInfo
 
 RATE = 30
 WIDTH, HEIGHT = 640, 480
 TOPIC = b"depth/camera/"
 OURS = "ours"
 HWM = 4
+MAX_AGE_S = 1.0  # that ours may send, as --max-age-s
 
 # What this publisher used to be, and what might have helped. A context's options come with it.
 HEARTBEATS = {zmq.HEARTBEAT_IVL: 2_000, zmq.HEARTBEAT_TIMEOUT: 6_000, zmq.HEARTBEAT_TTL: 6_000}
@@ -89,9 +91,11 @@ def publish(options: str, port_to: Connection) -> None:
             source_height=HEIGHT,
         )
         sink = ZmqSink("tcp://127.0.0.1:*", ZmqOptions(hwm=HWM))
+        sink.prepare(SourceInfo(name="camera", live=True, max_age_s=MAX_AGE_S))
         port_to.send(int(sink.endpoint.rsplit(":", 1)[1]))
         for due in due_times():
-            fresh = replace(frame, capture=replace(frame.capture, received_ns=due), depth=depth.copy())
+            capture = replace(frame.capture, received_ns=due)
+            fresh = replace(frame, capture=capture, depth=depth.copy(), inferred_ns=due)
             sink.write(fresh)
         return
     kind, settings = SETS[options]

@@ -268,6 +268,10 @@ class Capture:
         """Capture time in seconds of its clock."""
         return self.time_ns * 1e-9
 
+    def age_s(self) -> float:
+        """Seconds since a frame of a camera would have arrived if it had come as quickly as the quickest."""
+        return (time.monotonic_ns() - self.received_ns + self.late_ns) * 1e-9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
@@ -406,6 +410,11 @@ class DepthFrame:
     @property
     def height(self) -> int:
         return int(self.depth.shape[0])
+
+    def is_late(self, max_age_s: float) -> bool:
+        """Whether it is older than that for another reason than a slow network: it has waited for its sink."""
+        waited_s = (time.monotonic_ns() - self.inferred_ns) * 1e-9
+        return self.capture.age_s() > max_age_s and waited_s > max_age_s / 4
 
     def __repr__(self) -> str:
         return (

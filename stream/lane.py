@@ -58,14 +58,16 @@ class Lane:
         report: Callable[[BaseException], None],
     ) -> None:
         self.name, self.source, self.estimator = stream.name, stream.source, stream.estimator
+        info = stream.source.info
+        if policy == "block":
+            info = replace(info, max_age_s=None)
         self.ring = Ring(
             slots=ring_slots,
             policy=policy,
             allocate=stream.estimator.allocate,
-            max_age_s=stream.source.info.max_age_s if policy == "newest" else None,
+            max_age_s=info.max_age_s,
             changed=changed,
         )
-        info = stream.source.info
         self.feeds = [SinkFeed(sink, capacity=sink_queue, policy=policy, info=info) for sink in stream.sinks]
         self.reading = ForeignCall()
         self._report = report

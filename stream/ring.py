@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -219,7 +218,7 @@ class Ring:
             self._changed.notify_all()
 
     def _drop_stale(self) -> None:
-        while self._max_age_s is not None and self._ready and _age_s(self._ready[0][1]) > self._max_age_s:
+        while self._max_age_s is not None and self._ready and self._ready[0][1].capture.age_s() > self._max_age_s:
             self._free.append(self._ready.popleft()[0])
             self._dropped += 1
 
@@ -233,8 +232,3 @@ class Ring:
             slot.busy_until = after
             self._free.append(slot)
             self._changed.notify_all()
-
-
-def _age_s(frame: Frame) -> float:
-    """Seconds since the frame would have arrived if nothing had held it up."""
-    return (time.monotonic_ns() - frame.capture.received_ns + frame.capture.late_ns) * 1e-9

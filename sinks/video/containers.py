@@ -9,7 +9,7 @@ from typing import Literal
 
 from stream.errors import ConfigError
 
-CodecName = Literal["auto", "h264", "vp9", "ffv1"]
+CodecName = Literal["auto", "h264", "hevc", "av1", "vp9", "ffv1"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,24 +41,80 @@ _MILLISECOND = Fraction(1, 1000)
 _MPEG_CLOCK = Fraction(1, 90_000)
 
 _CONTAINERS = {
-    ".mp4": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS, copies=True),
-    ".m4v": Container(muxer="mp4", codecs=("h264",), options=_FRAGMENTS, copies=True),
-    ".mov": Container(muxer="mov", codecs=("h264",), options=_FRAGMENTS, copies=True),
+    ".mp4": Container(muxer="mp4", codecs=("h264", "hevc", "av1"), options=_FRAGMENTS, copies=True),
+    ".m4v": Container(muxer="mp4", codecs=("h264", "hevc", "av1"), options=_FRAGMENTS, copies=True),
+    ".mov": Container(muxer="mov", codecs=("h264", "hevc"), options=_FRAGMENTS, copies=True),
     ".mkv": Container(
-        muxer="matroska", codecs=("h264", "vp9", "ffv1"), tick=_MILLISECOND, options=_CLUSTERS, copies=True
+        muxer="matroska",
+        codecs=("h264", "hevc", "av1", "vp9", "ffv1"),
+        tick=_MILLISECOND,
+        options=_CLUSTERS,
+        copies=True,
     ),
-    ".ts": Container(muxer="mpegts", codecs=("h264",), tick=_MPEG_CLOCK, options={"flush_packets": "1"}),
-    ".webm": Container(muxer="webm", codecs=("vp9",), tick=_MILLISECOND, options=_CLUSTERS),
+    ".ts": Container(muxer="mpegts", codecs=("h264", "hevc"), tick=_MPEG_CLOCK, options={"flush_packets": "1"}),
+    ".webm": Container(muxer="webm", codecs=("vp9", "av1"), tick=_MILLISECOND, options=_CLUSTERS),
 }
 
-# No frames coded out of order (bf=0, lag 0): decoding time is presentation time, so a file cut off anywhere keeps its
-# timing. A short look-ahead: few frames are still in the encoder when the process dies. "fps" is only what x264 picks
-# the level from, which would be one for a frame per tick otherwise.
-ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    "h264": ("libx264", {"preset": "veryfast", "bf": "0", "rc-lookahead": "10", "x264-params": "fps=30"}),
-    "vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0", "lag-in-frames": "0"}),
-    "ffv1": ("ffv1", {"level": "3", "g": "1", "slicecrc": "1"}),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder:
+    """How pictures are coded: FFmpeg's name of the encoder, its options, and its scale of quality.
+
+    Attributes:
+        quality: name of the option that ``crf`` is for, and its value where the user gives none; ``None``: lossless.
+        tag: the code that MP4 and MOV files name the codec by, where the muxer would choose one that players refuse.
+    """
+
+    name: str
+    options: dict[str, str]
+    quality: tuple[str, int] | None = None
+    tag: str | None = None
+
+
+# No frames coded out of order: decoding time is presentation time, so a file cut off anywhere keeps its timing. A
+# short look-ahead: few frames are still in the encoder when the process dies. "fps" is only what the encoder picks the
+# level and its rate control from, which would be one for a frame per tick otherwise.
+_ENCODERS = {
+    "h264": Encoder(
+        name="libx264",
+        options={"preset": "veryfast", "bf": "0", "rc-lookahead": "10", "x264-params": "fps=30"},
+        quality=("crf", 20),
+    ),
+    "hevc": Encoder(
+        name="libx265",
+        options={"preset": "veryfast", "x265-params": "bframes=0:rc-lookahead=10:fps=30:log-level=error"},
+        quality=("crf", 22),
+        tag="hvc1",  # Apple's players know no other
+    ),
+    "av1": Encoder(
+        name="libsvtav1",
+        options={"preset": "10", "svtav1-params": "pred-struct=1:lookahead=0:fps-num=30:fps-denom=1"},
+        quality=("crf", 30),
+    ),
+    "vp9": Encoder(
+        name="libvpx-vp9",
+        options={"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0", "lag-in-frames": "0"},
+        quality=("crf", 20),
+    ),
+    "ffv1": Encoder(name="ffv1", options={"level": "3", "g": "1", "slicecrc": "1"}),
 }
+# NVIDIA's, on the card: as few frames held, constant quality.
+_NVENC_OPTIONS = {"preset": "p4", "rc": "vbr", "bf": "0", "rc-lookahead": "0", "delay": "0"}
+
+
+def choose_encoder(codec: str, *, nvenc: bool) -> Encoder:
+    """What encodes ``codec``: on the processor, or on an NVIDIA card.
+
+    Raises:
+        ConfigError: a card encodes other codecs only.
+    """
+    encoder = _ENCODERS[codec]
+    if not nvenc:
+        return encoder
+    if codec not in ("h264", "hevc", "av1"):
+        raise ConfigError(f"encoder=nvenc is for h264, hevc and av1, not for {codec}; leave it out, or give codec=hevc")
+    crf = 0 if encoder.quality is None else encoder.quality[1]
+    return Encoder(name=f"{codec}_nvenc", options=_NVENC_OPTIONS, quality=("cq", crf), tag=encoder.tag)
 
 
 def choose_container(path: Path, codec: CodecName) -> tuple[Container, str]:

@@ -15,6 +15,10 @@ from stream.errors import SinkError
 from stream.frame import DepthFrame
 
 View = Literal["depth", "side-by-side", "over-under"]
+Range = Literal["fixed", "shot"]
+
+_ENDS = (2.0, 98.0)  # percentiles of a shot's first frame: a few specks of wrong depth shall not take the colours
+_MARGIN = 1.3  # what a shot may come to show nearer and farther than its first frame does
 
 
 class Preview:
@@ -24,14 +28,20 @@ class Preview:
 
     Args:
         first: the frame that sets the size and tells whether the model is untrained.
+        colormap: metres to colours.
+        span: ``shot``: the metres at the ends of the colours are found anew in each shot's first frame, and kept for
+            the shot, so that they do not flicker.
         view: depth alone, or the source picture with depth to its right or under it.
         legend: draw the scale of metres. The notice of an untrained model is drawn in any case.
     """
 
     pixel_format = "yuv420p"
 
-    def __init__(self, first: DepthFrame, *, colormap: DepthColormap, view: View, legend: bool) -> None:
+    def __init__(
+        self, first: DepthFrame, *, colormap: DepthColormap, view: View, legend: bool, span: Range = "fixed"
+    ) -> None:
         self._colormap = colormap
+        self._by_shot, self._with_legend = span == "shot", legend
         self._tile = (first.height, first.width)
         down, across = 1 + (view == "over-under"), 1 + (view == "side-by-side")
         self._drawn = (first.height * down, first.width * across)
@@ -43,13 +53,16 @@ class Preview:
         self._depth_area = self._canvas[top : top + first.height, left : left + first.width]
         self._image_area = self._canvas[: first.height, : first.width if view != "depth" else 0]
         self._view = view
-        self._legend = scale_legend(colormap, *self._tile) if legend else None
+        self._take_range(colormap)
+        if self._by_shot:
+            self._begin_shot(first)
         untrained = untrained_notice(first)
         self._notice = notice(untrained, *self._tile) if untrained else None
-        span = f"{colormap.min_m:g} to {colormap.max_m:g} m, {colormap.scale} scale"
+        metres = "metres by shot" if self._by_shot else f"{colormap.min_m:g} to {colormap.max_m:g} m"
+        told = f"{metres}, {colormap.scale} scale"
         self.tags = {
-            "title": f"Metric depth, {span}" + (f" ({untrained})" if untrained else ""),
-            "comment": f"model: {first.model}; {span}, colours {colormap.name}, high end near; grey: no estimate",
+            "title": f"Metric depth, {told}" + (f" ({untrained})" if untrained else ""),
+            "comment": f"model: {first.model}; {told}, colours {colormap.name}, high end near; grey: no estimate",
         }
 
     def rgb(self, frame: DepthFrame) -> npt.NDArray[np.uint8]:
@@ -58,6 +71,8 @@ class Preview:
         Raises:
             SinkError: the source picture was asked for and the frame came without its image.
         """
+        if self._by_shot and frame.scene_cut:
+            self._begin_shot(frame)
         _fit(self._colormap.rgb(frame.depth), self._depth_area)
         if self._image_area.size:
             if frame.image is None:
@@ -73,6 +88,20 @@ class Preview:
         self._canvas[height:, :] = self._canvas[height - 1, :]
         self._canvas[:, width:] = self._canvas[:, width - 1 : width]
         return self._canvas
+
+    def _begin_shot(self, frame: DepthFrame) -> None:
+        """Find the metres at the ends of the colours; a frame without any depth leaves them as they are."""
+        finite = frame.depth[np.isfinite(frame.depth)]
+        if finite.size:
+            near, far = np.percentile(finite, _ENDS)
+            old = self._colormap
+            # Two digits are what the legend has room for.
+            ends = {"min_m": float(f"{near / _MARGIN:.1e}"), "max_m": float(f"{far * _MARGIN:.1e}")}
+            self._take_range(DepthColormap(**ends, scale=old.scale, name=old.name))
+
+    def _take_range(self, colormap: DepthColormap) -> None:
+        self._colormap = colormap
+        self._legend = scale_legend(colormap, *self._tile) if self._with_legend else None
 
     def render(self, frame: DepthFrame) -> npt.NDArray[np.uint8]:
         """The picture as planar 4:2:0 Y′CbCr, BT.601, limited range: ``uint8 [height·3/2, width]``, likewise a buffer.

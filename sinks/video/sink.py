@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import av
 from av.codec.codec import UnknownCodecError
 from av.stream import Stream
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
 from sinks.depth_codes import FAR_M, NEAR_M, DepthCodes, Encoding
@@ -23,10 +23,11 @@ from sinks.files.target import check_target
 from sinks.frame_json import describe, to_json
 from sinks.video.accompaniment import Accompaniment
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
-from sinks.video.containers import ENCODERS, CodecName, Container, choose_container
+from sinks.video.containers import CodecName, Container, Encoder, choose_container, choose_encoder
 from sinks.video.earlier import packets, whole_frames
+from sinks.video.faststart import move_index_to_front
 from sinks.video.lossless import LosslessDepth
-from sinks.video.preview import Preview, View
+from sinks.video.preview import Preview, Range, View
 from sinks.video.timeline import Timeline, choose_tick
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
@@ -46,11 +47,14 @@ class VideoOptions:
         scale: colours spaced evenly in log depth, inverse depth or depth.
         colormap: OpenCV's name of the colours; near is its high end.
         legend: draw the scale of metres into the picture.
-        codec: ``auto`` is h264, in WebM vp9. ``ffv1`` keeps depth itself, lossless: 16-bit codes in Matroska, 0 no
-            estimate, 65535 beyond range, and a subtitle track with each frame's focal length and exact time as JSON. A
-            frame of another size begins a new file with a number. The others fit it into the first one's size.
+        range: ``fixed``, the same metres in all frames; ``shot``, those of each shot's first frame and somewhat more.
+        codec: ``auto`` is h264, in WebM vp9; hevc and av1 make smaller files. ``ffv1`` keeps depth itself, lossless:
+            16-bit codes in Matroska, 0 no estimate, 65535 beyond range, and a subtitle track with each frame's focal
+            length and exact time as JSON. A frame of another size begins a new file with a number. The others fit it
+            into the first one's size.
         encoding: of ffv1's codes, see :mod:`sinks.depth_codes`; noted in the file's tags and in a JSON file beside it.
-        crf: quality of h264 and vp9, 0 the best and largest … 51.
+        encoder: ``cpu``, or ``nvenc``: NVIDIA's, on cards that have one.
+        crf: quality, 0 the best and largest … 51. Unless given, 20 for h264 and vp9, 22 for hevc, 30 for av1.
         audio: copy the source's sound, subtitles and chapters into mp4, m4v, mov and mkv as they are.
     """
 
@@ -60,18 +64,22 @@ class VideoOptions:
     scale: Scale = SCALE
     colormap: ColormapName = COLORMAP
     legend: bool = True
+    range: Range = "fixed"
     codec: CodecName = "auto"
     encoding: Encoding = "mm"
-    crf: int = 20
+    encoder: Literal["cpu", "nvenc"] = "cpu"
+    crf: int | None = None
     audio: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.crf <= 51:
+        if self.crf is not None and not 0 <= self.crf <= 51:
             raise ConfigError(f"crf must be from 0 (best) to 51, not {self.crf}")
         changed = [f.name for f in fields(self) if f.name != "codec" and getattr(self, f.name) != f.default]
         if self.codec != "ffv1":
             if self.encoding != "mm":
                 raise ConfigError(f"encoding={self.encoding} is that of depth itself; add codec=ffv1")
+            if self.range == "shot" and (self.min, self.max) != (None, None):
+                raise ConfigError("range=shot finds the metres at the ends itself; leave out min and max, or range")
             self.make_colormap()  # refuses a range that cannot be
             return
         self.make_codes()
@@ -110,6 +118,7 @@ class VideoSink(FileSink):
         whole = Path(path).absolute()  # absolute: FFmpeg would take the first part of "a:b.mp4" for a protocol
         self._options = options or VideoOptions()
         self._container, self._codec = choose_container(whole, self._options.codec)
+        self._encoder = choose_encoder(self._codec, nvenc=self._options.encoder == "nvenc")
         self._aside = whole.with_name(f"{whole.name}.earlier")
         self._earlier: _Earlier | None = None
         super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
@@ -149,6 +158,12 @@ class VideoSink(FileSink):
             self._path.replace(self._aside)
         self._earlier = _Earlier(self._aside, captures)
 
+    def close(self) -> None:
+        """Finish the file; see :meth:`FileSink.close`."""
+        super().close()
+        if self.paths and not self._failed and self._container.muxer in ("mp4", "mov"):
+            move_index_to_front(self._path, muxer=self._container.muxer)
+
     def _fits(self, frame: DepthFrame) -> bool:
         return self._codec != "ffv1" or (frame.width, frame.height) == self._size
 
@@ -162,7 +177,7 @@ class VideoSink(FileSink):
             picture = LosslessDepth(first, self._options.make_codes())
         else:
             o = self._options
-            picture = Preview(first, colormap=o.make_colormap(), view=o.view, legend=o.legend)
+            picture = Preview(first, colormap=o.make_colormap(), span=o.range, view=o.view, legend=o.legend)
         tick = self._container.tick or choose_tick(first.capture)
         if not self._overwrite:
             self._path.open("xb").close()  # fails where another sink has taken the name meanwhile
@@ -174,7 +189,7 @@ class VideoSink(FileSink):
             file = _VideoFile(
                 self._path,
                 self._container,
-                self._codec,
+                self._encoder,
                 picture,
                 crf=self._options.crf,
                 tick=tick,
@@ -212,18 +227,19 @@ class _VideoFile:
         self,
         path: Path,
         container: Container,
-        codec: str,
+        encoder: Encoder,
         picture: LosslessDepth | Preview,
         *,
-        crf: int,
+        crf: int | None,
         tick: Fraction,
         pixel_aspect: Fraction,
         begins: Capture,
         source: Path | None,
     ) -> None:
-        encoder, options = ENCODERS[codec]
-        if codec != "ffv1":
-            options = {**options, "crf": str(crf)}
+        options = dict(encoder.options)
+        if encoder.quality is not None:
+            option, usual = encoder.quality
+            options[option] = str(usual if crf is None else crf)
         self._picture = picture
         self._timeline = Timeline(tick)
         muxing = dict(container.options)
@@ -231,21 +247,32 @@ class _VideoFile:
             muxing["movie_timescale"] = str(tick.denominator)
         self._output = av.open(str(path), "w", format=container.muxer, container_options=muxing)
         self._output.metadata.update(picture.tags)
-        self._video = cast(VideoStream, self._output.add_stream(encoder, options=options))
+        self._video = cast(VideoStream, self._output.add_stream(encoder.name, options=options))
         context = self._video.codec_context
         context.width, context.height, context.pix_fmt = picture.width, picture.height, picture.pixel_format
         context.sample_aspect_ratio = pixel_aspect
         context.framerate, context.time_base = Fraction(0), tick  # no rate: Matroska would promise that it is constant
         context.thread_count = min(4, os.cpu_count() or 1)
-        if codec != "ffv1":
+        if isinstance(picture, Preview):
             context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
-        self._cues = self._add_cues() if codec == "ffv1" else None
+            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        if encoder.tag is not None and container.muxer in ("mp4", "mov"):
+            context.codec_tag = encoder.tag
+        self._cues = self._add_cues() if isinstance(picture, LosslessDepth) else None
         self._beside = self._open_source(source, begins)
         if self._beside is not None:
             at_first = Timeline(tick)
             at_first.place(begins)
             self._beside.set_chapters(at_first.shift)
-        self._output.start_encoding()
+        try:
+            self._output.start_encoding()
+        except av.FFmpegError as exc:
+            if "nvenc" not in encoder.name:
+                raise
+            raise SinkError(
+                f"{encoder.name} does not start: this machine's card has no such encoder, or there is no card "
+                "(data-centre cards such as H100 and A100 have none); leave out encoder=nvenc"
+            ) from exc
 
     def write(self, frame: DepthFrame) -> None:
         picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)

@@ -79,6 +79,10 @@ class PublisherSocket:
         by_list = self._gate.clients.refused if self._gate is not None else 0
         return self._turned_away + self._doorman.refused + by_list
 
+    def settle(self) -> None:
+        """Take in what peers have subscribed to and forget who has gone, which can take long when many come and go."""
+        self._socket.get(zmq.EVENTS)
+
     def send(self, parts: list[Buffer]) -> None:
         """Send a message of three or four parts; as one part where the newest alone counts."""
         if self.options.conflate:

@@ -7,6 +7,7 @@ module sends them.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from sinks.zeromq.publisher_socket import SocketOptions, leave, share
 from sinks.zeromq.status import PublisherStatus
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame, SourceState
+from stream.ports import SourceInfo
 
 _MAX_HWM = 1_000_000  # a bound that never bites; libzmq takes 32 bits
 _MAX_PEERS = 10_000
@@ -100,6 +102,7 @@ class ZmqSink:
         self._messages = MessageWriter(options, session)
         self._status = PublisherStatus(options.camera, session, conflate=options.conflate)
         self._sequence = 0
+        self._max_age_s = math.inf
         self._closing = threading.Event()
         self._socket = share(
             endpoint,
@@ -128,8 +131,14 @@ class ZmqSink:
     def needs_image(self) -> bool:
         return self._options.image != "none"
 
+    def prepare(self, info: SourceInfo) -> None:
+        """Learn how old a frame may be when it is published."""
+        self._max_age_s = math.inf if info.max_age_s is None else info.max_age_s
+
     def write(self, frame: DepthFrame) -> None:
         """Publish one frame. Never waits: a subscriber whose queue is full loses it. (A work queue waits for a worker.)
+
+        A frame of a camera that has become too old while ZeroMQ was busy with its peers is not sent, and counted.
 
         Raises:
             SinkError: ZeroMQ refuses it.
@@ -141,6 +150,10 @@ class ZmqSink:
             if self._options.pattern == "push":
                 self._wait_for_worker()
             with self._socket.lock:
+                self._socket.settle()
+                if frame.is_late(self._max_age_s):
+                    self._status.late += 1
+                    return
                 self._socket.send(parts)
                 self._status.count(frame)
                 self._sequence += 1

@@ -27,6 +27,7 @@ class PublisherStatus:
 
     Attributes:
         source: how the camera's connection fares, once that is known.
+        late: frames that were too old to be sent when ZeroMQ could have sent them.
     """
 
     def __init__(self, camera: str, session: str, *, conflate: bool = False) -> None:
@@ -34,6 +35,7 @@ class PublisherStatus:
         self._session = session
         self._conflate = conflate
         self.source: SourceState | None = None
+        self.late = 0
         self._started = time.monotonic()
         self._published = self._retried = self._dropped = 0
         self._times: deque[float] = deque(maxlen=_WINDOW)
@@ -82,6 +84,7 @@ class PublisherStatus:
             "latency_s": self._latency(),
             "published": self._published,
             "dropped": self._dropped,
+            "late": self.late,
             "retried": self._retried,
             "refused": refused,
             "conflate": self._conflate,

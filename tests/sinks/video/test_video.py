@@ -17,10 +17,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
 from sinks import open_sink
 from sinks.millimetres import to_millimetres
 from sinks.video.colormap import DepthColormap
+from sinks.video.preview import Preview
 from sinks.video.sink import VideoOptions, VideoSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
@@ -77,7 +79,11 @@ def count_readable(path: Path) -> int:
     return count
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "A.MP4", "a.mkv?codec=vp9"])
+_MORE_CODECS = ["a.mkv?codec=vp9", "a.mp4?codec=hevc", "a.mkv?codec=hevc", "a.ts?codec=hevc", "a.mov?codec=hevc"]
+_MORE_CODECS += ["a.mp4?codec=av1", "a.mkv?codec=av1", "a.webm?codec=av1"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "A.MP4", *_MORE_CODECS])
 def test_every_container_holds_every_frame_at_its_time(tmp_path: Path, name: str) -> None:
     pts = [700, 1212, 1724, 4000, 4100, 9000]  # starts late, variable rate
     write(f"{tmp_path}/{name}", (ramp(i, pts=p) for i, p in enumerate(pts)))
@@ -101,11 +107,59 @@ def test_colours_survive_with_their_matrix_named(tmp_path: Path) -> None:
     write(f"{path}?crf=5&legend=no", [frame] * 3)
     with av.open(path) as file:
         decoded = next(file.decode(video=0)).to_ndarray(format="rgb24")
-        assert file.streams.video[0].codec_context.colorspace in (5, 6)  # BT.601
+        coded = file.streams.video[0].codec_context
+        assert coded.colorspace in (5, 6)  # BT.601
+        assert (coded.color_primaries, coded.color_trc) == (1, 1)  # BT.709
         assert "0.5 to 50 m" in file.metadata["title"]
         assert "model: double" in file.metadata["comment"]
     expected = DepthColormap().rgb(frame.depth).astype(int)
     assert abs(decoded.astype(int) - expected).max() <= 6
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mp4?codec=av1"])
+def test_the_index_of_a_finished_file_comes_first(tmp_path: Path, name: str) -> None:
+    write(f"{tmp_path}/{name}", (ramp(i, pts=i * 1024) for i in range(10)))
+    (path,) = tmp_path.iterdir()
+    boxes, data = [], path.read_bytes()
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        boxes.append(data[4:8].decode())
+        data = data[size:]
+    assert boxes.index("moov") < boxes.index("mdat")
+    assert "moof" not in boxes
+
+
+def test_apples_players_are_told_of_hevc_by_the_name_they_know(tmp_path: Path) -> None:
+    write(f"{tmp_path}/a.mp4?codec=hevc", (ramp(i, pts=i * 1024) for i in range(3)))
+    with av.open(tmp_path / "a.mp4") as file:
+        assert file.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+def test_an_encoder_that_this_machine_lacks_is_one_line(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine may have one")
+    sink = VideoSink(tmp_path / "a.mp4", VideoOptions(codec="hevc", encoder="nvenc"))
+    with pytest.raises(SinkError, match="leave out encoder=nvenc"):
+        sink.write(ramp(0, width=320, height=240))
+    sink.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_range_by_shot_is_kept_for_the_shot_and_found_anew_after_a_cut() -> None:
+    def shot(depth_m: float, *, cut: bool) -> DepthFrame:
+        made = make_depth_frame(width=192, height=108)
+        rising = np.linspace(depth_m, 2 * depth_m, made.depth.size, dtype=np.float32).reshape(made.depth.shape)
+        return replace(made, depth=rising, scene_cut=cut)
+
+    preview = Preview(shot(1.0, cut=True), colormap=DepthColormap(), view="depth", legend=False, span="shot")
+    assert preview.tags["title"] == "Metric depth, metres by shot, log scale"
+    near = preview.rgb(shot(1.0, cut=True)).copy()
+    moved = preview.rgb(shot(1.2, cut=False)).copy()
+    far = preview.rgb(shot(40.0, cut=True)).copy()
+    at_first, after_cut = DepthColormap(min_m=0.78, max_m=2.6), DepthColormap(min_m=31, max_m=100)
+    assert (near == at_first.rgb(shot(1.0, cut=True).depth)).all()
+    assert (moved == at_first.rgb(shot(1.2, cut=False).depth)).all()
+    assert (far == after_cut.rgb(shot(40.0, cut=True).depth)).all()
 
 
 def test_over_under_has_the_picture_above_depth(tmp_path: Path) -> None:
@@ -237,6 +291,8 @@ def test_a_viewable_video_goes_through_a_change_of_size(tmp_path: Path) -> None:
         ("a.mkv?codec=ffv1&encoding=log&min=3&max=2", "0 < min < max"),
         ("a.mkv?codec=ffv1&min=1", "leave out min"),
         ("a.mkv?encoding=log", "add codec=ffv1"),
+        ("a.mkv?codec=vp9&encoder=nvenc", "for h264, hevc and av1, not for vp9"),
+        ("a.mp4?range=shot&max=3", "leave out min and max"),
         ("a%00b.mp4", "null byte"),
         ("a.mp4?crf=99", "crf must be from 0"),
         ("a.mp4?colormap=trubo", "did you mean 'turbo'"),

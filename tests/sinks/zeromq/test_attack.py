@@ -33,7 +33,7 @@ def outcome(tmp_path: Path, options: str, attack: str, seconds: float) -> dict[s
 
 
 def holds(of: dict[str, float]) -> bool:
-    return bool(of["alive"]) and of["lost"] <= of["due"] * 0.2 and of["age_s"] < 2 and of["growth_mb"] < 150
+    return bool(of["alive"]) and of["lost"] <= of["due"] * 0.2 and of["age_s"] < 1.5 and of["growth_mb"] < 150
 
 
 @pytest.mark.parametrize("attack", ["huge topics", "long topics", "all"])

@@ -74,7 +74,8 @@ class LiveCamera:
         """The fields of a status message."""
         with self._lock:
             told = self._status.record(sequence=self.sequence, refused=0, ended=ended)
-            del told["refused"], told["conflate"]  # of a publisher on ZeroMQ alone
+            for of_zeromq in ("refused", "conflate", "late"):
+                del told[of_zeromq]
             return {
                 **told,
                 "schema": SCHEMA,

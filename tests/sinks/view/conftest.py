@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.sinks.view.pages import Open
 
@@ -31,6 +31,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("REQUIRE_CHROMIUM") == "1":
             pytest.fail("no chromium here, and REQUIRE_CHROMIUM=1 asks for it")
         pytest.skip("no chromium here; REQUIRE_CHROMIUM=1 makes this a failure")
+    expect.set_options(timeout=_TIMEOUT_MS)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
         yield started

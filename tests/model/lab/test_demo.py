@@ -135,7 +135,7 @@ def test_the_loop_is_a_camera_that_shows_the_same_again_and_again() -> None:
     assert {f.capture.clock for f in frames} == {"host-monotonic"}
     assert all(np.array_equal(a.planes[0], b.planes[0]) for a, b in zip(frames, frames[3:], strict=False))
     rounds = [b.capture.time_ns - a.capture.time_ns for a, b in pairwise(frames[3:])]
-    assert min(rounds) > 5e6  # no faster than its rate, once everything is rendered
+    assert min(rounds) > 9.9e6  # no faster than its rate, once everything is rendered
     loop.stop()
     assert list(loop) == []
     loop.close()

@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/.run
 	$(BIN)/python run_stream.py demo
+	@echo "See it live, in a browser, again and again: $(BIN)/python run_stream.py demo --view"
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -29,7 +30,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[view]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

@@ -245,7 +245,9 @@ class _Session:
         ]
         kept = [str(config.scale_file) for config in scales if config.scale_file is not None]
         _refuse_clashes(named.values(), [*(sink.name for made in outputs for sink in made), *kept])
-        scalers = [DepthScaler(config, camera=source.info.name) for config, source in zip(scales, sources, strict=True)]
+        scalers = [
+            _scaler(config, source.info, made) for config, source, made in zip(scales, sources, outputs, strict=True)
+        ]
         if self._network is None:
             infos = [source.info for source in sources]
             self._network = _network(s.model, s.engine, infos=infos, may_download="demo" not in named.values())
@@ -401,6 +403,15 @@ def _network(model: str, config: EngineConfig, *, infos: Sequence[SourceInfo], m
 def estimator_config_for(info: SourceInfo, config: EstimatorConfig) -> EstimatorConfig:
     """``config`` as it suits a source: there is nothing that a single picture could be steadied by."""
     return replace(config, steady="off") if info.frame_count == 1 else config
+
+
+def _scaler(config: ScaleConfig, info: SourceInfo, outputs: Sequence[Sink]) -> DepthScaler:
+    """What scales one source's depth, also by what people who look at it say."""
+    asking = [output for output in outputs if getattr(output, "calibrates", False)]
+    scaler = DepthScaler(config, camera=info.name, may_be_asked=bool(asking))
+    for output in asking:
+        output.calibrate_by(scaler.ask)  # type: ignore[attr-defined]
+    return scaler
 
 
 def _estimator(

@@ -274,7 +274,11 @@ class DepthProEstimator:
             depth, image = self._download(job, factor * focal.smoothed_px, width=width, height=height)
         queued = job.queued
         self._lanes.append(queued.lane)
-        self._look_at_known_distance(queued, depth, focal)
+        try:
+            self._look_at_known_distance(queued, depth, focal)
+        except ConfigError as exc:
+            if not self._scaler.answer(str(exc)):  # somebody who asked in mid-run may ask again
+                raise
         return DepthFrame(
             capture=queued.frame.capture,
             depth=depth.numpy(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import aiohttp
 import av
 import cv2
 import numpy as np
@@ -351,6 +353,33 @@ def test_nobody_reading_the_summary_does_not_undo_the_run(clip: Path, tmp_path: 
         started.process.stdout = None
     assert "Error" not in "".join(started.err)
     assert len(decode(tmp_path / "x.mp4")) == 5
+
+
+def test_the_demo_is_shown_again_and_again_until_it_is_stopped(tmp_path: Path) -> None:
+    async def look(link: str) -> list[int]:
+        indices: list[int] = []
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{link}live", max_msg_size=0) as ws:
+            async for message in ws:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    header = json.loads(message.data[16 : 16 + int.from_bytes(message.data[4:8], "little")])
+                    indices.append(header["index"])
+                    await ws.send_str('{"type": "shown"}')
+                if len(indices) == 3:
+                    break
+        return indices
+
+    with Process("demo", "--view", "--model", "nano", cwd=tmp_path) as started:
+        started.wait_for("open http://127.0.0.1:")
+        link = re.search(r"http://\S+/", "".join(started.err))
+        assert link is not None
+        first, second, third = asyncio.run(look(link[0]))
+        assert first < second < third
+        started.process.send_signal(signal.SIGINT)
+        status, out = started.end()
+    assert status == 0, started.err
+    assert "with depth" in out
+    assert "against the truth" not in out
+    assert list(tmp_path.iterdir()) == []  # no video
 
 
 def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped-def]

@@ -106,10 +106,10 @@ class DemoLoop:
                 kept.append(frame)
             else:
                 frame = kept[index % len(kept)]
-            due = max(due + float(1 / self._rate), time.monotonic() - 1.0)  # what is late is not made up for
             if self._stopping.wait(max(0.0, due - time.monotonic())):
                 return
             now = time.monotonic_ns()
+            due = time.monotonic() + float(1 / self._rate)  # what is late is not made up for
             capture = replace(
                 frame.capture, index=index, pts=index, time_ns=now, clock="host-monotonic", received_ns=now
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -20,6 +21,9 @@ from model.scale.known_distance import KnownDistance, ScaleConfig
 from model.scale.scale_file import SavedScale, load, save
 from stream.errors import ConfigError
 from stream.frame import DepthScale
+
+Told = Callable[[str], None]
+"""Called with one line for people: what became of a measurement."""
 
 _log = logging.getLogger(__name__)
 _MEASURED_S = 1.0
@@ -37,6 +41,7 @@ class DepthScaler:
     Args:
         config: what the user knows.
         camera: name of the source, for the file.
+        may_be_asked: whether :meth:`ask` may be called; then the file need not be there yet.
 
     Attributes:
         scale: the factor; ``None`` until it is known.
@@ -46,7 +51,7 @@ class DepthScaler:
         ConfigError: the file is damaged, missing or cannot be written, or says something else than ``scale_from``.
     """
 
-    def __init__(self, config: ScaleConfig | None = None, *, camera: str = "") -> None:
+    def __init__(self, config: ScaleConfig | None = None, *, camera: str = "", may_be_asked: bool = False) -> None:
         config = config or ScaleConfig()
         self._path, self._camera = config.scale_file, camera
         self.scale: DepthScale | None = None
@@ -57,6 +62,9 @@ class DepthScaler:
         self._focal_ratios: list[float] = []
         self._began_s = self._first_s = math.nan
         self._warned = False
+        self._may_be_asked = may_be_asked
+        self._asked: tuple[KnownDistance, Told] | None = None
+        self._told: Told | None = None  # of the measurement that goes on, where somebody asked for it
         if self._path is not None:
             if self._path.exists():
                 self._use_file(load(self._path))
@@ -80,6 +88,24 @@ class DepthScaler:
         """Go on with the factor that an earlier run of the same source has measured."""
         self.scale, self.known, self._saved = scale, None, None
 
+    def ask(self, x: int, y: int, metres: float, told: Told) -> None:
+        """Measure in mid-run, also anew. Called by any thread; takes the place of what was asked before.
+
+        Args:
+            x, y, metres: as in :class:`KnownDistance`.
+            told: called once, by the thread that calls :meth:`update`. What goes wrong is told, and ends nothing.
+        """
+        self._asked = (KnownDistance(x, y, metres), told)
+
+    def answer(self, text: str) -> bool:
+        """Tell whoever asked for the measurement what became of it. Returns whether anybody did."""
+        told, self._told = self._told, None
+        if told is None:
+            return False
+        self.known = None
+        told(text)
+        return True
+
     def update(
         self,
         depth_HW: npt.NDArray[np.float32],
@@ -90,7 +116,7 @@ class DepthScaler:
         steady: bool,
         scene_cut: bool = False,
     ) -> None:
-        """Look at a frame whose depth has not been scaled. Does nothing once the factor is known.
+        """Look at a frame, whose depth is scaled by ``scale``. Does nothing once the factor is known.
 
         Args:
             depth_HW: ``float32 [H, W]``, metres.
@@ -105,6 +131,9 @@ class DepthScaler:
         """
         if self._saved is not None and steady:
             self._compare_focal(focal_ratio)
+        if self._asked is not None:
+            self._begin_asked()  # with the next frame, in which it will be known where the pixel lies
+            return
         if self.known is None:
             return
         if math.isnan(self._first_s):
@@ -128,11 +157,20 @@ class DepthScaler:
         Raises:
             ConfigError: it was too short to measure.
         """
+        if self.answer("the run has ended before it was measured"):
+            return
         if self.known is not None and not math.isnan(self._first_s):
             raise ConfigError(
                 f"`scale_from={self.known}`: the run ended before there was a second of depth with a steady focal "
                 "length, so nothing was scaled; run longer, or tell the focal length with `fov` or `focal_px`"
             )
+
+    def _begin_asked(self) -> None:
+        assert self._asked is not None
+        (known, told), self._asked = self._asked, None
+        self.answer("something else was asked for meanwhile")
+        self.known, self._told = known, told
+        self._windows, self._focal_ratios, self._first_s, self._warned = [], [], math.nan, False
 
     def _use_file(self, saved: SavedScale) -> None:
         known = self.known
@@ -150,7 +188,7 @@ class DepthScaler:
     def _check_folder(self) -> None:
         """Find out now, and not after a second of the run, whether the file can be written."""
         assert self._path is not None
-        if self.known is None:
+        if self.known is None and not self._may_be_asked:
             raise ConfigError(f"{self._path} is not there; measure with `scale_from`, which also writes it")
         if not os.access(self._path.absolute().parent, os.W_OK):
             raise ConfigError(f"cannot write the scale file {self._path}: its folder is missing or not writable")
@@ -170,6 +208,8 @@ class DepthScaler:
     def _warn_once(self, time_s: float) -> None:
         if not self._warned and time_s - self._first_s > _PATIENCE_S:
             self._warned = True
+            if self.answer("not measured: the focal length is not steady; tell it, if you know it"):
+                return
             _log.warning("depth is not scaled yet: the focal length is not steady; tell it, if you know it")
 
     def _measure(self, known: KnownDistance) -> None:
@@ -187,7 +227,8 @@ class DepthScaler:
                 "pixel in the middle of something flat that does not move"
             )
         medians = [np.median(seen) for window in self._windows if (seen := window[_is_valid(window)]).size]
-        factor = float(np.median(known.metres / np.array(medians)))
+        before = 1.0 if self.scale is None else self.scale.factor
+        factor = before * float(np.median(known.metres / np.array(medians)))
         date = datetime.now(UTC).isoformat(timespec="seconds")
         if self._path is not None:
             save(
@@ -204,10 +245,12 @@ class DepthScaler:
                 ),
             )
         self.scale = DepthScale(factor=factor, date=date, source="measured")
-        self._windows, self._focal_ratios = [], []
-        _log.info(
-            "depth is scaled by %.4g: %.3g m at %d,%d were %.3g m", factor, known.metres, known.x, known.y, middle
+        self._windows, self._focal_ratios, self._saved = [], [], None
+        text = (
+            f"depth is scaled by {factor:.4g}: {known.metres:.3g} m at {known.x},{known.y} were {middle / before:.3g} m"
         )
+        _log.info("%s", text)
+        self.answer(text if self._path is None else f"{text}; kept in {self._path}")
 
 
 def _is_valid(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:

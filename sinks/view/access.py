@@ -72,7 +72,9 @@ class Access:
         kind, _, value = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() == "bearer":
             offered.append(value.strip())
-        return any(hmac.compare_digest(one.encode(), self._token.encode()) for one in offered)
+        # A header's bytes that are no UTF-8 come as surrogates.
+        sent = [one.encode("utf-8", "surrogateescape") for one in offered]
+        return any(hmac.compare_digest(one, self._token.encode()) for one in sent)
 
 
 def _protocols(request: web.BaseRequest) -> Sequence[str]:

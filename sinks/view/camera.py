@@ -14,6 +14,9 @@ from sinks.zeromq.status import PublisherStatus
 from stream.frame import DepthFrame, SourceState
 from stream.ports import SourceInfo
 
+Calibrate = Callable[[int, int, float, Callable[[str], None]], None]
+"""Called with x and y of a pixel of the upright source picture, its metres, and who is told what came of it."""
+
 
 class LiveCamera:
     """The newest frame of a camera. Frames come by one thread, states by another, viewers ask on the server's.
@@ -25,11 +28,14 @@ class LiveCamera:
     Attributes:
         name: of the camera.
         sequence: frames so far.
+        calibrate: measures the run's scale, where viewers may ask for that.
     """
 
     def __init__(self, options: ViewOptions, session: str) -> None:
         self.name, self._quality, self._codes = options.camera, options.quality, options.make_codes()
         self.sequence = 0
+        self.calibrate: Calibrate | None = None
+        self._calibration = ""  # what became of it
         self._status = PublisherStatus(options.camera, session)
         self._lock = threading.Lock()
         self._frame: DepthFrame | None = None
@@ -60,11 +66,16 @@ class LiveCamera:
         with self._lock:
             self._status.source = state
 
+    def calibrated(self, text: str) -> None:
+        """What became of a measurement."""
+        self._calibration = text
+
     def record(self, *, ended: bool = False) -> dict[str, object]:
         """The fields of a status message."""
         with self._lock:
             told = self._status.record(sequence=self.sequence, refused=0, ended=ended)
-            del told["refused"], told["conflate"]  # of a publisher on ZeroMQ alone
+            for of_zeromq in ("refused", "conflate", "late"):
+                del told[of_zeromq]
             return {
                 **told,
                 "schema": SCHEMA,
@@ -72,6 +83,8 @@ class LiveCamera:
                 "live": self._source.live,
                 "lost_in_queue": self._lost_in_queue,
                 "scene_cuts": self._cuts,
+                "calibrates": self.calibrate is not None,
+                "calibration": self._calibration,
             }
 
     async def message(self, level: int, encoder: Executor) -> tuple[int, bytes]:

@@ -33,6 +33,7 @@ class ViewOptions:
             reverse proxy, for one.
         origins: origins of other pages, with commas between, that may connect, such as ``https://ar.example``.
         viewers: how many may watch at once.
+        calibrate: let viewers have the run measure its scale at a known distance.
         encoding: of depth: ``log`` codes from 0.1 m to 10 km, or millimetres to 65.534 m; see
             :mod:`sinks.depth_codes`.
         quality: of the JPEG, 1 … 100.
@@ -44,6 +45,7 @@ class ViewOptions:
     hosts: str = ""
     origins: str = ""
     viewers: int = 16
+    calibrate: bool = False
     encoding: Literal["log", "mm"] = "log"
     quality: int = QUALITY
     min: float = MIN_M

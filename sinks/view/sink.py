@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sinks.view.camera import Calibrate
 from sinks.view.options import ViewAddress, ViewOptions
 from sinks.view.server import leave, share
 from stream.frame import DepthFrame, SourceState
@@ -17,6 +18,7 @@ class ViewSink:
 
     Attributes:
         link: what to open in a browser; holds the token, where there is one.
+        calibrates: whether viewers may have the run measure its scale.
 
     Raises:
         ConfigError: no such address, or cameras that do not go together at it.
@@ -28,6 +30,7 @@ class ViewSink:
     def __init__(self, target: str = "", options: ViewOptions | None = None) -> None:
         self._server, self._camera = share(ViewAddress.parse(target), options or ViewOptions())
         self.link = self._server.link
+        self.calibrates = bool(options and options.calibrate)
 
     @property
     def name(self) -> str:
@@ -46,6 +49,10 @@ class ViewSink:
         """Tell viewers at once what happens to the camera."""
         self._camera.observe(state)
         self._server.tell(self._camera)
+
+    def calibrate_by(self, measure: Calibrate) -> None:
+        """What viewers who know a distance hand it to; called by the server's thread, and must not wait."""
+        self._camera.calibrate = measure
 
     def close(self) -> None:
         """Tell viewers that this is the end."""

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
@@ -24,6 +25,7 @@ _REQUESTS_PER_S = 200
 _PATIENCE_S = 20.0  # for a frame to be said to be shown, unless the viewer is paused
 _SLOW_S, _QUICK_S = 0.5, 0.12  # from sending to shown: a smaller size, and a larger one
 _TRIAL_S, _LONGEST_TRIAL_S = 4.0, 120.0  # of a size, before a larger one is tried; doubled by each failure
+_LARGEST_SIDE, _FARTHEST_M = 65_536, 10_000.0  # of pictures, and of depth
 _log = logging.getLogger(__name__)
 
 
@@ -75,12 +77,11 @@ class Viewer:
 
     async def _send(self) -> None:
         while not self._socket.closed:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await self._wake.wait()
-            except TimeoutError:
-                self._check_alive()
             self._wake.clear()
+            self._check_alive()
             while self._told:
                 camera = next(iter(self._told))
                 record = self._told.pop(camera)[:-1] + b',"viewer":' + to_json(self._record()) + b"}"
@@ -158,6 +159,8 @@ class Viewer:
             self._paused, self._steps = request.get("paused") is True, 0
         elif kind == "step":
             self._steps = 1
+        elif kind == "calibrate":
+            self._calibrate(request)
         self._wake.set()
 
     def _watch(self, names: object, level: object) -> None:
@@ -170,6 +173,20 @@ class Viewer:
             self._least_level = level
         if (self._watched, self._least_level) != before:
             self._seen.clear()  # the newest frames are sent again, at once and not when newer ones come
+
+    def _calibrate(self, request: dict[str, object]) -> None:
+        x, y, metres = (request.get(name) for name in ("x", "y", "metres"))
+        camera = next((one for one in self._cameras if one.name == request.get("camera")), None)
+        if camera is None or camera.calibrate is None:
+            return
+        is_pixel = type(x) is int and type(y) is int and 0 <= x < _LARGEST_SIDE and 0 <= y < _LARGEST_SIDE
+        if not (is_pixel and isinstance(metres, int | float) and 0 < metres <= _FARTHEST_M):
+            camera.calibrated("not measured: that is no pixel, or no distance")
+            return
+        assert isinstance(x, int)
+        assert isinstance(y, int)
+        camera.calibrated("being measured …")
+        camera.calibrate(x, y, float(metres), camera.calibrated)
 
     def _record(self) -> dict[str, object]:
         return {"dropped": self.dropped, "level": max(self._pace.level, self._least_level)}

@@ -86,7 +86,7 @@ class Page {
     if (all) this.showState("open", "");
     this.grid.show(all ? [...this.cameras.keys()] : []);
     // A tile of the grid is small: half the size is enough for it.
-    this.connection.watch({ cameras: all || name === null ? null : [name], level: all ? 1 : 0 });
+    this.connection.watch({ cameras: all || name === null ? null : [name], level: all ? 1 : Number($("level").value) });
     this.showCameras();
     this.showLayout();
     this.changed();
@@ -100,6 +100,7 @@ class Page {
     }
     const camera = this.cameras.get(status.camera);
     camera.status = status;
+    if (status.camera === this.camera) this.tools.showCalibration(status);
     this.grid.state(status.camera, status, camera.rate);
     if (this.camera === status.camera) this.showState(status.source && status.state !== "ended" ? status.source.state : status.state, status.source?.reason ?? "");
     this.changed();
@@ -209,6 +210,10 @@ class Page {
     if (state !== "token" && $("ask-token").open) $("ask-token").close();
   }
 
+  calibrate(known) {
+    this.connection.send({ type: "calibrate", camera: this.camera, ...known });
+  }
+
   setFactor(factor) {
     this.factor = factor;
     this.changed();
@@ -278,6 +283,7 @@ class Page {
       }
     }
     for (const name of ["colormap", "scale", "min", "max"]) $(name).addEventListener("change", () => this.chooseLook());
+    $("level").addEventListener("change", ({ target }) => this.connection.watch({ level: Number(target.value) }));
     $("blend").addEventListener("input", ({ target }) => {
       this.look.blend = Number(target.value);
       this.changed();

@@ -55,7 +55,6 @@ export class FlatView {
     const { context } = fit(this.canvas);
     if (!frame) return;
     this.paint(frame, colors);
-    context.imageSmoothingQuality = "high";
     for (const panel of this.panels(layout)) {
       const place = [panel.x, panel.y, panel.width, panel.height];
       if (panel.kind !== "depth") context.drawImage(frame.bitmap, ...place);

@@ -11,6 +11,7 @@ const VERTEX = /* glsl */ `
   uniform vec4 lens;   // fx, fy, cx, cy in pixels
   uniform vec2 reach;  // farthest depth in metres that is drawn; bend of inverse depth that is cut, as a share
   uniform float pixels; // of the canvas in which one metre at one metre is seen
+  uniform int every;    // which pixel of each row and column is a vertex
   out vec2 place;
   out float metres;
   out float cut;
@@ -20,7 +21,7 @@ const VERTEX = /* glsl */ `
     cut = metres < 0.0 || metres > reach.x ? 1.0 : 0.0;
     // Inverse depth of a plane is a straight line in the picture, however steep: what bends it is a jump.
     for (int axis = 0; axis < 2; axis++) {
-      ivec2 step = axis == 0 ? ivec2(1, 0) : ivec2(0, 1);
+      ivec2 step = axis == 0 ? ivec2(every, 0) : ivec2(0, every);
       float before = metresAtPixel(pixel - step), behind = metresAtPixel(pixel + step);
       float bend = metres / before + metres / behind - 2.0;
       if (min(before, behind) < 0.0 || abs(bend) > reach.y) cut = 1.0;
@@ -28,7 +29,7 @@ const VERTEX = /* glsl */ `
     place = (position.xy + 0.5) / vec2(textureSize(codes, 0));
     float z = max(metres, 0.0);
     vec4 seen = modelViewMatrix * vec4((position.x - lens.z) / lens.x * z, (lens.w - position.y) / lens.y * z, -z, 1.0);
-    gl_PointSize = clamp(1.35 * pixels * z / lens.x / max(-seen.z, 0.01), 1.0, 24.0);
+    gl_PointSize = clamp(1.35 * float(every) * pixels * z / lens.x / max(-seen.z, 0.01), 1.0, 24.0);
     gl_Position = projectionMatrix * seen;
   }
 `;
@@ -55,6 +56,7 @@ THREE.ColorManagement.enabled = false; // colours as they come
 const SPACINGS = ["log", "inverse", "linear"];
 const STRETCH = { log: Math.log, inverse: (m) => 1 / m, linear: (m) => m };
 const JUMP = 0.1;
+const MOST_VERTICES = 260_000; // 640 × 360 has all of its pixels; more would not turn smoothly everywhere
 
 export class SpaceView {
   /** @param {HTMLCanvasElement} canvas @param {() => void} changed called when it must be drawn again */
@@ -73,6 +75,7 @@ export class SpaceView {
       lens: { value: new THREE.Vector4() },
       reach: { value: new THREE.Vector2(50, JUMP) },
       pixels: { value: 1 },
+      every: { value: 1 },
       picture: { value: null },
       colors: { value: null },
       range: { value: new THREE.Vector4() },
@@ -159,17 +162,20 @@ export class SpaceView {
   }
 
   setGrid({ width, height }) {
-    const places = new Float32Array(width * height * 3);
-    const corners = new Uint32Array((width - 1) * (height - 1) * 6);
-    for (let y = 0, at = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, at += 3) [places[at], places[at + 1]] = [x, y];
+    const every = Math.ceil(Math.sqrt((width * height) / MOST_VERTICES));
+    const columns = Math.ceil(width / every), rows = Math.ceil(height / every);
+    const places = new Float32Array(columns * rows * 3);
+    const corners = new Uint32Array((columns - 1) * (rows - 1) * 6);
+    for (let y = 0, at = 0; y < rows; y++) {
+      for (let x = 0; x < columns; x++, at += 3) [places[at], places[at + 1]] = [every * x, every * y];
     }
-    for (let y = 0, at = 0; y < height - 1; y++) {
-      for (let x = 0; x < width - 1; x++) {
-        const i = y * width + x;
-        for (const corner of [i, i + width, i + 1, i + 1, i + width, i + width + 1]) corners[at++] = corner;
+    for (let y = 0, at = 0; y < rows - 1; y++) {
+      for (let x = 0; x < columns - 1; x++) {
+        const i = y * columns + x;
+        for (const corner of [i, i + columns, i + 1, i + 1, i + columns, i + columns + 1]) corners[at++] = corner;
       }
     }
+    this.uniforms.every.value = every;
     const surface = new THREE.BufferGeometry();
     surface.setAttribute("position", new THREE.BufferAttribute(places, 3));
     const points = surface.clone();

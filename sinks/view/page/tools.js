@@ -23,7 +23,9 @@ export class Tools {
     $("cube-remove").addEventListener("click", () => this.setCube(null));
     $("true-metres").addEventListener("input", () => this.compare());
     $("factor-apply").addEventListener("change", ({ target }) => this.apply(target.checked));
-    $("factor-copy").addEventListener("click", () => navigator.clipboard?.writeText($("factor-line").textContent));
+    $("factor-run").addEventListener("click", () => this.calibrateRun());
+    $("factor-copy").hidden = !navigator.clipboard; // browsers have none for pages without TLS from other machines
+    $("factor-copy").addEventListener("click", () => navigator.clipboard.writeText($("factor-line").textContent));
     this.choose("look");
   }
 
@@ -123,6 +125,21 @@ export class Tools {
     $("factor").dataset.factor = String(factor);
     $("factor-line").textContent = `--scale-from ${frame.sourcePixel(...this.known).join(",")}=${truth} --scale-file scale.json`;
     if ($("factor-apply").checked) this.page.setFactor(factor);
+  }
+
+  /** Have the run measure its scale at the known distance, where it lets viewers. */
+  calibrateRun() {
+    const { frame } = this.page;
+    const [x, y] = frame.sourcePixel(...this.known);
+    $("factor-apply").checked = false;
+    this.page.setFactor(1);
+    this.page.calibrate({ x, y, metres: Number($("true-metres").value) });
+  }
+
+  /** Tell what became of it. */
+  showCalibration({ calibrates, calibration }) {
+    $("run-box").hidden = !calibrates;
+    $("run-text").textContent = calibration;
   }
 
   apply(use) {

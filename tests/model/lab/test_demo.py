@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
 
-from model.lab.demo import DemoScore, DemoSource
+from model.lab.demo import DemoLoop, DemoScore, DemoSource
 from stream.errors import ConfigError
 from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate
 
@@ -124,3 +124,18 @@ def test_a_given_focal_length_has_no_raw_error() -> None:
     score.write(replace(frame, focal=replace(frame.focal, source="given")))
     assert "raw" not in score.summary()
     assert "0.0% smoothed" in score.summary()
+
+
+def test_the_loop_is_a_camera_that_shows_the_same_again_and_again() -> None:
+    demo = DemoSource(**SMALL, frame_rate=100, frame_count=3)
+    loop = DemoLoop(demo)
+    assert (loop.info.live, loop.info.frame_count) == (True, None)
+    frames = list(islice(loop, 7))
+    assert [f.capture.index for f in frames] == list(range(7))
+    assert {f.capture.clock for f in frames} == {"host-monotonic"}
+    assert all(np.array_equal(a.planes[0], b.planes[0]) for a, b in zip(frames, frames[3:], strict=False))
+    rounds = [b.capture.time_ns - a.capture.time_ns for a, b in pairwise(frames[3:])]
+    assert min(rounds) > 9.9e6  # no faster than its rate, once everything is rendered
+    loop.stop()
+    assert list(loop) == []
+    loop.close()

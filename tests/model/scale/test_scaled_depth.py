@@ -69,6 +69,22 @@ def test_depth_is_scaled_from_the_frame_after_the_measurement_on(engine: Engine,
     np.testing.assert_array_equal(later[0].depth, results[-1].depth)
 
 
+def test_who_asks_in_mid_run_is_told_and_depth_is_scaled_from_then_on(engine: Engine, tmp_path: Path) -> None:
+    lens, told = small_lens("barrel"), []
+    frames = film(wall_seen_by(lens, lens.rectified.fx / 320), 30)
+    camera = GivenCamera(CameraConfig(camera_info=calibration(tmp_path, lens.raw)))
+    scaler = DepthScaler(camera="wall", may_be_asked=True)
+    estimator = DepthProEstimator(engine=engine, camera=camera, scaler=scaler)
+    scaler.ask(9999, 118, 3.3, told.append)
+    assert run(estimator, frames[:5])[-1].scale is None
+    assert "outside the picture" in told.pop()
+    scaler.ask(162, 118, 3.3, told.append)
+    results = run(estimator, frames[5:])
+    assert results[-1].scale is not None
+    assert results[-1].scale.factor == pytest.approx(1.1, rel=0.01)
+    assert len(told) == 1
+
+
 def test_the_pixel_is_one_of_the_source_even_where_that_is_rectified(engine: Engine, tmp_path: Path) -> None:
     lens = small_lens("barrel")
     x, y = 250, 200

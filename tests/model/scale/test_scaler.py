@@ -307,3 +307,47 @@ def test_a_distance_that_is_none_is_refused_in_one_line(text: str, complaint: st
 
 def test_spaces_do_not_matter() -> None:
     assert str(scaler_for(" 640, 480 = 1.50 ").known) == "640,480=1.5"
+
+
+def test_somebody_asks_in_mid_run_and_again(tmp_path: Path) -> None:
+    file, told = tmp_path / "cam.json", []
+    scaler = DepthScaler(ScaleConfig(scale_file=file), camera="wall", may_be_asked=True)
+    scaler.begin("tiny")
+    watch(scaler, Room(), seconds=3)
+    assert (scaler.scale, scaler.known) == (None, None)  # nobody has asked yet
+    scaler.ask(80, 60, 2.2, told.append)
+    watch(scaler, Room(), seconds=1.5, start_s=3)
+    assert scaler.scale is not None
+    first = scaler.scale.factor
+    assert first == pytest.approx(1.1, rel=0.01)
+    assert len(told) == 1
+    assert "kept in" in told[0]
+    scaler.ask(80, 60, 3.3, told.append)  # depth is scaled already: what is measured comes on top
+    watch(scaler, Room(wall=2.0 * first), seconds=1.5, start_s=6)
+    assert scaler.scale.factor == pytest.approx(1.65, rel=0.01)
+    assert json.loads(file.read_text())["factor"] == scaler.scale.factor
+    assert len(told) == 2
+    assert "were 2 m" in told[1]
+
+
+def test_what_cannot_be_measured_for_somebody_ends_nothing() -> None:
+    told: list[str] = []
+    scaler = DepthScaler(camera="wall", may_be_asked=True)
+    scaler.begin("tiny")
+    scaler.ask(80, 60, 2.2, told.append)
+    watch(scaler, Room(), seconds=12, steady=False)
+    assert "not steady" in told[-1]
+    scaler.ask(80, 60, 2.2, told.append)
+    with pytest.raises(ConfigError) as scattered:  # the estimator hands it on
+        watch(scaler, Room(post=1.0), seconds=2, start_s=20)
+    assert scaler.answer(str(scattered.value))
+    assert "scattered" in told[-1]
+    assert not scaler.answer("nobody asks any more")
+    scaler.ask(1, 1, 1.0, told.append)
+    watch(scaler, Room(), seconds=0.2, start_s=30)
+    scaler.ask(80, 60, 2.2, told.append)
+    watch(scaler, Room(), seconds=0.2, start_s=31)
+    assert "meanwhile" in told[-1]
+    scaler.close()
+    assert "ended" in told[-1]
+    assert scaler.scale is None

@@ -2,101 +2,26 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import os
 import re
-import shutil
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
 from sinks import open_sink
 from sinks.depth_codes import DepthCodes
 from sinks.files.read_depth import decode, read_depth
 from sinks.video.colormap import DepthColormap
 from stream.frame import SourceState
+from tests.sinks.view.pages import Open, other_server, point_at, wait_for_frame
 from tests.sinks.view.scenes import FOCAL, HEIGHT, WIDTH, address_of, frame_of, showing, slope
 from tests.support.process import ROOT
 
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-background-networking",
-    "--no-first-run",
-    "--host-resolver-rules=MAP rebound.example 127.0.0.1",
-]
-_TIMEOUT_MS = 15_000
 _TOKEN = "aPretendedSecret0123"
 _LOG = DepthCodes(encoding="log")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if _CHROMIUM is None:
-        if os.environ.get("REQUIRE_CHROMIUM") == "1":
-            pytest.fail("no chromium here, and REQUIRE_CHROMIUM=1 asks for it")
-        pytest.skip("no chromium here; REQUIRE_CHROMIUM=1 makes this a failure")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
-        yield started
-        started.close()
-
-
-Open = Callable[..., Page]
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens pages that fail the test when they raise an error."""
-    errors: list[str] = []
-    contexts = []
-
-    def opened(link: str, *, width: int = 1280, height: int = 800) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
-        context.set_default_timeout(_TIMEOUT_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(link)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-def wait_for_frame(page: Page, index: int) -> None:
-    page.wait_for_selector(f'#stage[data-index="{index}"]')
-
-
-def point_at(page: Page, x: int, y: int, *, click: bool = False) -> None:
-    """Move the mouse to the centre of a pixel in the last panel."""
-    left, top = page.evaluate(
-        """([x, y]) => {
-          const view = window.depthProStream, box = document.querySelector("#flat").getBoundingClientRect();
-          const panel = view.flat.panels(view.look.layout).at(-1);
-          return [box.left + panel.x + (x + 0.5) / view.frame.width * panel.width,
-                  box.top + panel.y + (y + 0.5) / view.frame.height * panel.height];
-        }""",
-        [x, y],
-    )
-    page.mouse.move(left, top)
-    if click:
-        page.mouse.click(left, top)
-    page.wait_for_selector(f'#metres[data-pixel="{x},{y}"]')
 
 
 def test_frames_change_and_metres_are_those_of_the_depth_to_the_last_unit(open_page: Open) -> None:
@@ -235,7 +160,9 @@ def test_a_cube_has_its_size_and_is_hidden_by_what_is_nearer(open_page: Open) ->
 def test_distance_in_space_and_a_known_distance(open_page: Open) -> None:
     depth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
     depth[:, 100:] = 5.0
-    with showing() as sink:
+    asked: list[tuple[object, ...]] = []
+    with showing("?calibrate=yes") as sink:
+        sink.calibrate_by(lambda *known: (asked.append(known[:3]), known[3]("depth is scaled by 1.5")))
         page = open_page(sink.link)
         sink.write(frame_of(0, depth))
         wait_for_frame(page, 0)
@@ -254,6 +181,11 @@ def test_distance_in_space_and_a_known_distance(open_page: Open) -> None:
         page.check("#factor-apply")
         point_at(page, 120, 40)
         expect(page.locator("#metres")).to_have_text("7.500 m")
+        page.click("#factor-run")
+        expect(page.locator("#run-text")).to_have_text("depth is scaled by 1.5")
+        assert asked == [(101, 81, 3)]
+        point_at(page, 120, 41)
+        expect(page.locator("#metres")).to_have_text("5.000 m")  # the run scales now, and the page does no longer
 
 
 def test_the_space_view_draws_what_is_there_and_cuts_jumps(open_page: Open) -> None:
@@ -288,6 +220,10 @@ def test_the_space_view_draws_what_is_there_and_cuts_jumps(open_page: Open) -> N
             assert light[0] == pytest.approx(200, abs=3)
             assert light[1] == pytest.approx(200, abs=3)
             assert max(light[2:]) < 60, "a jump is bridged"
+        sink.write(frame_of(1, slope(1920, 1080)))
+        wait_for_frame(page, 1)
+        count = "() => window.depthProStream.spaceView.points.geometry.attributes.position.count"
+        assert 200_000 < page.evaluate(count) <= 260_000
 
 
 def test_without_the_token_there_is_nothing_to_see(open_page: Open) -> None:
@@ -306,23 +242,6 @@ def test_without_the_token_there_is_nothing_to_see(open_page: Open) -> None:
         wrong.fill("#token", _TOKEN)
         wrong.press("#token", "Enter")
         wait_for_frame(wrong, 0)
-
-
-@contextmanager
-def other_server(folder: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 _TRY = """async (link) => {

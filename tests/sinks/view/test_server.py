@@ -1,24 +1,19 @@
-"""The server, with viewers that are programs: what they get, who is let in, and who cannot disturb."""
+"""The server, with viewers that are programs: what they get, and who is let in."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import logging
-import random
 import socket
-import struct
-import threading
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import aiohttp
 import cv2
 import numpy as np
-import psutil
 import pytest
 
 from sinks import for_camera, open_sink
@@ -28,74 +23,16 @@ from sinks.view.sink import ViewSink
 from sinks.view.viewer import Pace
 from stream.errors import ConfigError, SinkError
 from stream.frame import SourceState
-from tests.sinks.view.scenes import HEIGHT, WIDTH, address_of, frame_of, showing, slope
+from tests.sinks.view.scenes import WIDTH, address_of, frame_of, showing, slope
+from tests.sinks.view.viewers import (
+    next_frame,
+    next_status,
+    taken_apart,
+    viewer,
+)
 
 _LOG = DepthCodes(encoding="log")
-_SHOWN = '{"type": "shown"}'
 _TOKEN = "aPretendedSecret0123"
-
-
-def taken_apart(message: bytes) -> tuple[dict[str, object], np.ndarray, bytes]:
-    magic, header, depth, picture = struct.unpack_from("<4sIII", message)
-    assert magic == b"DPV1"
-    assert len(message) == 16 + header + depth + picture
-    assert (16 + header) % 8 == 0
-    about = json.loads(message[16 : 16 + header])
-    codes = np.frombuffer(message, "<u2", depth // 2, 16 + header).reshape(about["height"], about["width"])
-    return about, codes, message[16 + header + depth :]
-
-
-@asynccontextmanager
-async def viewer(sink: ViewSink, **headers: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    async with aiohttp.ClientSession() as session:
-        link = sink.link.partition("#")[0]
-        async with session.ws_connect(
-            f"{link}live", protocols=["depth-pro-stream.view.1"], headers=headers, max_msg_size=0
-        ) as ws:
-            yield ws
-
-
-async def next_frame(ws: aiohttp.ClientWebSocketResponse) -> tuple[dict[str, object], np.ndarray, bytes]:
-    async with asyncio.timeout(10):
-        while True:
-            message = await ws.receive()
-            assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), message
-            if message.type is aiohttp.WSMsgType.BINARY:
-                return taken_apart(message.data)
-
-
-async def next_status(ws: aiohttp.ClientWebSocketResponse) -> dict[str, object]:
-    async with asyncio.timeout(10):
-        while True:
-            message = await ws.receive()
-            if message.type is aiohttp.WSMsgType.TEXT and (told := json.loads(message.data))["type"] == "status":
-                return told
-
-
-@contextmanager
-def written_to(sink: ViewSink, rate: float = 30.0, width: int = WIDTH, height: int = HEIGHT) -> Iterator[list[float]]:
-    """Writes frames all the time, as a pipeline does. Gives how long each write took, in seconds."""
-    over = threading.Event()
-    took: list[float] = []
-    depth = slope(width, height)
-    picture = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-
-    def write() -> None:
-        for index in itertools.count():
-            frame = frame_of(index, depth, image=picture)
-            before = time.monotonic()
-            sink.write(frame)
-            took.append(time.monotonic() - before)
-            if over.wait(1 / rate):
-                return
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        yield took
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +56,14 @@ def test_what_cannot_be_is_refused_in_a_line_without_the_token(uri: str, message
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert _TOKEN not in str(refused.value)
+
+
+def test_without_its_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("sinks.view.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(ConfigError, match=r"pip install '\.\[view\]'"):
+        open_sink("view:")
 
 
 def test_an_address_in_use_and_one_that_is_not_ours() -> None:
@@ -205,7 +150,9 @@ def test_names_and_pages_of_others_are_refused_and_no_file_but_the_page_is_there
     asyncio.run(all_of_it())
 
 
-def test_what_a_viewer_gets_of_a_frame() -> None:
+def test_what_a_viewer_gets_of_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.view.server._TICK_S", 0.02)
+
     async def all_of_it() -> None:
         depth = slope()
         with showing() as sink:
@@ -256,7 +203,9 @@ def test_smaller_sizes_are_single_pixels_with_the_camera_that_belongs_to_them() 
     assert taken_apart(tiny)[0]["width"] == 40
 
 
-def test_a_viewer_that_pauses_steps_and_chooses() -> None:
+def test_a_viewer_that_pauses_steps_and_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.view.server._TICK_S", 0.02)
+
     async def all_of_it() -> None:
         with showing() as sink:
             async with viewer(sink) as ws:
@@ -274,6 +223,38 @@ def test_a_viewer_that_pauses_steps_and_chooses() -> None:
                 await ws.send_str('{"type": "watch", "cameras": null, "level": 0, "paused": false}')
                 about, _, _ = await next_frame(ws)
                 assert (about["index"], about["width"]) == (3, WIDTH)
+
+    asyncio.run(all_of_it())
+
+
+def test_a_known_distance_reaches_the_run_where_that_lets_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.view.server._TICK_S", 0.02)
+    asked: list[tuple[object, ...]] = []
+
+    async def ask(sink: ViewSink, **known: object) -> str:
+        async with viewer(sink) as ws:
+            await ws.send_str(json.dumps({"type": "calibrate", "camera": "camera", **known}))
+            await ws.send_str('{"type": "clock", "sent": 0}')
+            while json.loads(await ws.receive_str())["type"] != "clock":
+                pass
+            return str((await next_status(ws))["calibration"])
+
+    async def all_of_it() -> None:
+        with showing("?calibrate=yes") as sink:
+            sink.calibrate_by(lambda *known: (asked.append(known[:3]), known[3]("done")))
+            assert await ask(sink, x=3, y=4, metres=1.5) == "done"
+            for wrong in (
+                {},
+                {"x": -1, "y": 0, "metres": 1},
+                {"x": 1.5, "y": 0, "metres": 1},
+                {"x": True, "y": 0, "metres": 1},
+            ):
+                assert "not measured" in await ask(sink, **wrong)
+            for metres in (0, -1, 1e9, "1", float("nan")):
+                assert "not measured" in await ask(sink, x=1, y=1, metres=metres)
+            assert asked == [(3, 4, 1.5)]
+        with showing() as sink:
+            assert (sink.calibrates, await ask(sink, x=3, y=4, metres=1.5)) == (False, "")
 
     asyncio.run(all_of_it())
 
@@ -323,111 +304,17 @@ def test_as_many_viewers_as_may() -> None:
     asyncio.run(all_of_it())
 
 
-async def rate_of(sink: ViewSink, seconds: float) -> float:
-    """Frames a second of a viewer that does what it should."""
-    async with viewer(sink) as ws:
-        await next_frame(ws)
-        await ws.send_str(_SHOWN)
-        began, count = time.monotonic(), 0
-        while time.monotonic() - began < seconds:
-            await next_frame(ws)
-            await ws.send_str(_SHOWN)
-            count += 1
-        return count / (time.monotonic() - began)
-
-
-def connected(sink: ViewSink) -> socket.socket:
-    return socket.create_connection(address_of(sink), timeout=5)
-
-
-def shake_hands(sink: ViewSink, connection: socket.socket) -> None:
-    host, port = address_of(sink)
-    connection.sendall(
-        f"GET /live HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    assert connection.recv(12) == b"HTTP/1.1 101"
-
-
-def test_hundreds_of_idle_connections_a_viewer_that_never_reads_and_the_pipeline_does_not_notice() -> None:
-    with showing() as sink, written_to(sink, width=640, height=360) as took, contextlib.ExitStack() as stack:
-        before = asyncio.run(rate_of(sink, 1.0))
-        quiet = list(took)
-        for i in range(500):  # half of them say the beginning of something
-            connection = stack.enter_context(connected(sink))
-            if i % 2:
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: 127")
-        for _ in range(3):
-            deaf = stack.enter_context(connected(sink))
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            shake_hands(sink, deaf)
-        memory = psutil.Process().memory_info().rss
-        under = asyncio.run(rate_of(sink, 1.5))
-        grown = psutil.Process().memory_info().rss - memory
-        assert under > 0.5 * before, (before, under)
-        assert np.median(took[len(quiet) :]) < 5 * np.median(quiet) + 1e-4
-        assert grown < 40e6
-
-
-def test_idle_connections_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.view.door._REQUEST_S", 0.2)
-    with showing() as sink, connected(sink) as idle, connected(sink) as slow:
-        slow.sendall(b"GET / HTTP/1.1\r\n")
-        for connection in (idle, slow):
-            with contextlib.suppress(ConnectionResetError):
-                assert connection.recv(1) == b""
-
-
-def test_handshakes_and_messages_of_any_kind_disturb_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    dice = random.Random(16)
-    words = [b"GET ", b"/live ", b"HTTP/1.1\r\n", b"Host: 127.0.0.1\r\n", b"Upgrade: websocket\r\n", b"\r\n", b"\0" * 9]
-    words += [b"Sec-WebSocket-Key: x\r\n", b"Connection: Upgrade\r\n", b"Sec-WebSocket-Version: 13\r\n", b"\xff\xfe"]
-    words += [b"Transfer-Encoding: chunked\r\n", b"Content-Length: 99999999999\r\n", b"A: " + b"b" * 9000 + b"\r\n"]
-    texts = [
-        "",
-        "[]",
-        "{",
-        "null",
-        "1e999",
-        "[" * 1000,
-        '{"type": 1}',
-        '{"type": "clock", "sent": "x"}',
-        '{"type": "step"}',
-    ]
-    texts += [
-        '{"type": "watch", "cameras": [[1], {}, null], "level": 1e9}',
-        '{"type": "watch", "cameras": 3}',
-        _SHOWN * 2,
-    ]
-    texts += [
-        '{"type": "clock", "sent": NaN}',
-        "é" * 900,
-        "x" * 100_000,
-        '{"type": "shown"}',
-        '{"type": "clock", "sent": true}',
-    ]
-
-    async def talk(sink: ViewSink) -> None:
-        for text in texts:
+@pytest.mark.parametrize(("clock", "offset_s"), [("host-monotonic", 0), ("camera-rtcp", 0), ("camera-rtcp", 3600.0)])
+def test_age_counts_from_capture_on_any_clock(clock: str, offset_s: float) -> None:
+    async def age() -> float:
+        now = time.monotonic_ns() if clock == "host-monotonic" else time.time_ns() + round(offset_s * 1e9)
+        frame = frame_of(0, slope())
+        capture = replace(frame.capture, clock=clock, time_ns=now - 500_000_000)  # half a second ago
+        with showing() as sink:
+            sink.observe(SourceState(camera="camera", state="streaming", since_ns=0, clock_offset_s=offset_s))
+            sink.write(replace(frame, capture=capture))
             async with viewer(sink) as ws:
-                with contextlib.suppress(ConnectionError, aiohttp.ClientError):
-                    await (ws.send_str(text) if dice.random() < 0.8 else ws.send_bytes(text.encode()))
-        async with viewer(sink) as flooding:
-            with contextlib.suppress(ConnectionError, aiohttp.ClientError):
-                for _ in range(1000):
-                    await flooding.send_str(_SHOWN)
-            async with asyncio.timeout(10):
-                while not (await flooding.receive()).type & aiohttp.WSMsgType.CLOSED:
-                    pass
+                about, _, _ = await next_frame(ws)
+                return (time.monotonic_ns() - int(about["taken_ns"])) * 1e-9  # type: ignore[call-overload]
 
-    with showing() as sink, written_to(sink):
-        for _ in range(150):
-            with connected(sink) as connection, contextlib.suppress(OSError):
-                connection.sendall(b"".join(dice.choices(words, k=dice.randrange(1, 12))))
-        for _ in range(20):
-            with connected(sink) as connection, contextlib.suppress(OSError):
-                shake_hands(sink, connection)
-                connection.sendall(dice.randbytes(dice.randrange(1, 400)))
-        asyncio.run(talk(sink))
-        assert asyncio.run(rate_of(sink, 0.5)) > 5
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert 0.5 <= asyncio.run(age()) < 1.5

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
 from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, Geometry, Transfer
+from stream.sources.linear import displayed, is_linear
 
 # AVColorSpace (ITU-T H.273 MatrixCoefficients). FCC and the two 601s differ by less than a code value; SMPTE 240M is
 # nearest to 709. Whatever is missing here is guessed from the size, as players do.
@@ -51,6 +52,10 @@ class Unpacker:
         Raises:
             av.FFmpegError: the layout cannot be converted.
         """
+        if is_linear(frame):
+            pixels, (mirror, rotation) = displayed(frame), self._oriented(frame)
+            shown = Picture(Geometry("rgb24", frame.width, frame.height), (pixels,), "bt601", "full", "sdr", rotation)
+            return mirrored(shown, rotation) if mirror else shown
         color_space, color_range = _color_space(frame), _color_range(frame)
         transfer, (mirror, rotation) = _TRANSFERS.get(int(frame.color_trc), "sdr"), self._oriented(frame)
         # A yuvj format is the same memory as its yuv sibling with full range said in the name.

@@ -84,7 +84,7 @@ def test_wide_pixels_make_the_vertical_focal_length_longer() -> None:
     assert square.fx == pytest.approx(square.fy)
 
 
-# NAL unit 6, message 47, display orientation (H.264, D.1.27): a quarter turn, until further notice.
+# NAL unit 6, message 47, display orientation (H.264, D.1.27): a quarter turn, from now on.
 _TURN = bytes.fromhex("00000001 06 2f 03 08 00 09 80")
 
 

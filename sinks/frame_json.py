@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from sinks.camera_info import camera_info
-from stream.frame import CameraIntrinsics, DepthFrame
+from stream.frame import CameraIntrinsics, DepthFrame, ScaleCorrection
 
 
 def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[str, object]:
@@ -45,19 +45,22 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
             "source": focal.source,
         },
         "scale": None if scale is None else {"factor": scale.factor, "date": scale.date, "source": scale.source},
-        "steady": None
-        if steady is None
-        else {
-            "correction": steady.log,
-            "log_std": steady.log_std,
-            "inliers": steady.inliers,
-            "resets": steady.resets,
-        },
+        "steady": None if steady is None else describe_correction(steady),
         "scene_cut": frame.scene_cut,
         "model": frame.model,
         "precision": frame.precision,
         "retried": frame.retried,
         "dropped": frame.dropped,
+    }
+
+
+def describe_correction(steady: ScaleCorrection) -> dict[str, object]:
+    """The fields of a correction, but for what only a run that goes on needs."""
+    return {
+        "correction": steady.log,
+        "log_std": steady.log_std,
+        "inliers": steady.inliers,
+        "resets": steady.resets,
     }
 
 

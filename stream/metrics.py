@@ -12,6 +12,7 @@ Numbers are taken from the run when somebody asks for them, so nothing of this i
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import socket
@@ -183,6 +184,19 @@ def _cameras(cameras: Sequence[Status]) -> Iterator[Metric]:
     spread = GaugeMetricFamily(
         name("focal_length_deviation_ratio"), "Standard deviation of the focal length, relative", labels=["camera"]
     )
+    factor = GaugeMetricFamily(
+        name("scale_correction_ratio"),
+        "What steadies the last frame's depth: it was multiplied with this",
+        labels=["camera"],
+    )
+    inliers = GaugeMetricFamily(
+        name("scale_correction_inliers"), "Points that told the correction; 0: nothing did", labels=["camera"]
+    )
+    resets = CounterMetricFamily(
+        name("scale_correction_resets"),
+        "How often a shot began, or what was known of the scale was lost",
+        labels=["camera"],
+    )
     latency = SummaryMetricFamily(
         name("latency_seconds"), "From a frame's arrival to its depth, over the last 512 frames", labels=["camera"]
     )
@@ -192,12 +206,16 @@ def _cameras(cameras: Sequence[Status]) -> Iterator[Metric]:
         if status.focal is not None:
             focal.add_metric([status.camera], status.focal.smoothed_px)
             spread.add_metric([status.camera], status.focal.log_std)
+        if status.steady is not None:
+            factor.add_metric([status.camera], math.exp(status.steady.log))
+            inliers.add_metric([status.camera], status.steady.inliers)
+            resets.add_metric([status.camera], status.steady.resets)
         for quantile, seconds in (("0.5", status.latency_p50_s), ("0.99", status.latency_p99_s)):
             if seconds is not None:
                 latency.add_sample(latency.name, {"camera": status.camera, "quantile": quantile}, seconds)
         for phase in dict.fromkeys((*get_args(SourcePhase), status.source_state)):
             state.add_metric([status.camera, phase], float(phase == status.source_state))
-    yield from (age, focal, spread, latency, state)
+    yield from (age, focal, spread, factor, inliers, resets, latency, state)
 
     labels = ["camera", "sink"]
     written = CounterMetricFamily(name("sink_frames_written"), "Frames written", labels=labels)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream.frame import DepthFrame, FocalEstimate, SourcePhase, SourceState
+from stream.frame import DepthFrame, FocalEstimate, ScaleCorrection, SourcePhase, SourceState
 
 _WINDOW = 512  # recent frames that rates and latency percentiles are taken over
 
@@ -40,6 +40,7 @@ class Status:
         latency_p50_s, latency_p99_s: from the frame's arrival to its depth over the last frames; ``None`` for
             files.
         focal: of the last frame.
+        steady: how the scale of the last frame was steadied, ``None`` where that is not done.
         sinks: one entry per sink.
         live: whether it is a camera.
         idle_s: seconds since the last frame got its depth; since the start where none has.
@@ -59,6 +60,7 @@ class Status:
     latency_p50_s: float | None
     latency_p99_s: float | None
     focal: FocalEstimate | None
+    steady: ScaleCorrection | None = None
     sinks: tuple[SinkStatus, ...]
     live: bool = False
     idle_s: float = 0.0
@@ -82,6 +84,7 @@ class Stats:
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
         self._processed = self._retried = self._invalid = 0
         self._focal: FocalEstimate | None = None
+        self._steady: ScaleCorrection | None = None
 
     def count(self, frame: DepthFrame) -> None:
         """Count a frame that has just got its depth."""
@@ -93,7 +96,7 @@ class Stats:
             self._done_at.append(now)
             if frame.capture.clock != "media":
                 self._latencies.append(now - frame.capture.received_ns * 1e-9)
-            self._focal = frame.focal
+            self._focal, self._steady = frame.focal, frame.steady
 
     def end(self) -> None:
         """Stop the clock: from here on the status is a summary."""
@@ -128,6 +131,7 @@ class Stats:
                 latency_p50_s=p50,
                 latency_p99_s=p99,
                 focal=self._focal,
+                steady=self._steady,
                 sinks=sinks,
                 live=self._live,
                 idle_s=now - (self._done_at[-1] if self._done_at else self._started),

@@ -1,4 +1,4 @@
-"""Each frame's focal length as a table, for a match-mover or a plot."""
+"""Each frame's focal length and scale as a table, for a match-mover or a plot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from stream.frame import Capture, DepthFrame
 class FocalSink(FileSink):
     """Writes ``frame``, ``pts`` and ``time_s``; ``raw`` (the network's estimate, empty where it did not run) and
     ``smoothed`` (what depth was scaled with), in pixels of the source picture; ``deviation`` of log focal length;
-    ``cut``, whether a shot begins; ``source`` of the focal length; ``width`` and ``height`` of the source picture.
+    ``cut``, whether a shot begins; ``source`` of the focal length; ``width`` and ``height`` of the source picture; and
+    how the scale was steadied, empty where that is not done: ``correction``, the logarithm of what depth was multiplied
+    with, ``correction_deviation``, ``inliers`` and ``resets``, as in :class:`stream.frame.ScaleCorrection`.
 
     The file is whole after every frame: CSV, or a JSON array of objects.
 
@@ -80,7 +82,7 @@ class _Table:
         self._file, self._is_csv, self._rows = file, is_csv, 0
 
     def write(self, frame: DepthFrame) -> None:
-        focal, pts = frame.focal, frame.capture.pts
+        focal, steady, pts = frame.focal, frame.steady, frame.capture.pts
         row: dict[str, object] = {
             "frame": frame.capture.index,
             "pts": pts,
@@ -92,6 +94,10 @@ class _Table:
             "source": focal.source,
             "width": frame.source_width,
             "height": frame.source_height,
+            "correction": None if steady is None else steady.log,
+            "correction_deviation": None if steady is None else steady.log_std,
+            "inliers": None if steady is None else steady.inliers,
+            "resets": None if steady is None else steady.resets,
         }
         self.add(row)
 

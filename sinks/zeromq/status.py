@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from sinks.frame_json import describe_correction
 from sinks.zeromq.message import SCHEMA
-from stream.frame import DepthFrame, SourceState
+from stream.frame import DepthFrame, ScaleCorrection, SourceState
 
 State = Literal["starting", "streaming", "stalled", "ended"]
 
@@ -40,6 +41,7 @@ class PublisherStatus:
         self._published = self._retried = self._dropped = 0
         self._times: deque[float] = deque(maxlen=_WINDOW)
         self._latencies: deque[float] = deque(maxlen=_WINDOW)
+        self._steady: ScaleCorrection | None = None
 
     @property
     def retried(self) -> int:
@@ -56,7 +58,7 @@ class PublisherStatus:
         now = time.monotonic()
         self._published += 1
         self._retried += frame.retried
-        self._dropped = frame.dropped
+        self._dropped, self._steady = frame.dropped, frame.steady
         self._times.append(now)
         self._latencies.append(now - frame.capture.received_ns * 1e-9)
 
@@ -87,6 +89,7 @@ class PublisherStatus:
             "late": self.late,
             "retried": self._retried,
             "refused": refused,
+            "steady": None if self._steady is None else describe_correction(self._steady),
             "conflate": self._conflate,
             "source": None if self.source is None else _described(self.source),
         }

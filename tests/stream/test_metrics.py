@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.errors import ConfigError
+from stream.frame import ScaleCorrection
 from stream.metrics import MetricsServer, StatusOf, serve
 from stream.pipeline import Pipeline, Stream
 from stream.stats import SinkStatus, Status
@@ -244,3 +246,13 @@ def test_the_command_line_serves_while_it_runs(tmp_path: Path) -> None:
         started.process.terminate()
         status, _ = started.end()
     assert status == 0, started.err
+
+
+def test_what_steadies_the_scale_is_told_where_it_is_steadied(start: Callable[[StatusOf], MetricsServer]) -> None:
+    steady = ScaleCorrection(log=math.log(0.98), log_std=0.004, inliers=90, resets=3)
+    series = scrape(start(lambda: (replace(STATUS, camera="front", steady=steady),)))
+    assert value(series, "scale_correction_ratio") == pytest.approx(0.98)
+    assert value(series, "scale_correction_inliers") == 90
+    assert value(series, "scale_correction_resets_total") == 3
+    series = scrape(start(lambda: (replace(STATUS, camera="front"),)))
+    assert not any(name.startswith("depth_stream_scale_correction") for name, _ in series)

@@ -12,14 +12,16 @@ import pytest
 
 from sinks import open_sink
 from stream.errors import ConfigError, SinkError
-from stream.frame import DepthFrame
+from stream.frame import DepthFrame, ScaleCorrection
 from tests.support.doubles import make_depth_frame
 
 
 def scene(index: int) -> DepthFrame:
     frame = make_depth_frame(index)
     raw = None if index == 1 else 510.5 + index
-    return replace(frame, focal=replace(frame.focal, raw_px=raw, smoothed_px=500.25), scene_cut=index == 2)
+    steady = ScaleCorrection(log=-0.02, log_std=0.004, inliers=90, resets=1) if index else None
+    focal = replace(frame.focal, raw_px=raw, smoothed_px=500.25)
+    return replace(frame, focal=focal, steady=steady, scene_cut=index == 2)
 
 
 def test_json_is_whole_after_every_frame(tmp_path: Path) -> None:
@@ -33,6 +35,8 @@ def test_json_is_whole_after_every_frame(tmp_path: Path) -> None:
     assert [row["cut"] for row in rows] == [False, False, True]
     assert rows[2]["pts"] == 2
     assert rows[2]["time_s"] == pytest.approx(2 / 30)
+    correction = ("correction", "correction_deviation", "inliers", "resets")
+    assert [[row[name] for name in correction] for row in rows[:2]] == [[None] * 4, [-0.02, 0.004, 90, 1]]
     assert (rows[0]["smoothed"], rows[0]["deviation"], rows[0]["source"]) == (500.25, 0.01, "estimated")
 
 

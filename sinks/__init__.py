@@ -185,6 +185,17 @@ def _rerun(uri: SinkUri, overwrite: bool) -> Sink:
     return RerunSink(uri.target, parse_options(uri, ViewerOptions))
 
 
+def _foxglove(uri: SinkUri, _overwrite: bool) -> Sink:
+    try:
+        from sinks.foxglove.sink import FoxgloveOptions, FoxgloveSink
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"{uri.text} needs the Python packages foxglove-sdk and rosbags (no {exc.name} here): "
+            "pip install '.[foxglove]'"
+        ) from exc
+    return FoxgloveSink(uri.target, parse_options(uri, FoxgloveOptions))
+
+
 def _null(uri: SinkUri, _overwrite: bool) -> Sink:
     parse_options(uri.without_target(), _NoOptions)
     return NullSink()
@@ -208,6 +219,7 @@ _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
     "zmq+ipc": _zmq,
     "view": _view,
     "rerun": _rerun,
+    "foxglove": _foxglove,
     "null": _null,
     "memory": _memory,
 }

@@ -116,7 +116,8 @@ def run(
         folder of videos: one after another, with --out.
     sink
         Where depth goes; repeat it for several. A video file (depth.mp4?view=side-by-side), lossless millimetres
-        (depth.mkv?codec=ffv1), view: (a page in the browser), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:.
+        (depth.mkv?codec=ffv1), view: (a page in the browser), rerun:, foxglove:, zmq+tcp://127.0.0.1:5555,
+        zmq+ipc:///tmp/depth, null:.
         {camera} stands for the camera's name. Default: a side-by-side video named after the file, or
         zmq+tcp://127.0.0.1:5555 for a camera.
     view

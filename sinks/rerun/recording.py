@@ -1,6 +1,7 @@
 """Frames and states of one camera as Rerun's entities.
 
 =============================  ====================================================================================
+``/``                          ``ViewCoordinates``: the axes of the camera, as it is not known where cameras stand
 ``/<camera>``                  ``Pinhole``: K of depth and picture, x right, y down, z forward
 ``/<camera>/depth``            ``DepthImage``, ``float32`` metres, bit for bit: NaN no estimate, +Inf beyond range
 ``/<camera>/picture``          ``EncodedImage``, JPEG
@@ -55,6 +56,7 @@ class Recording:
         self.stream = rr.RecordingStream(_APPLICATION, recording_id=recording_id or uuid.uuid4().hex)
         if not rr.is_enabled(self.stream):
             raise ConfigError("Rerun is switched off by the environment variable RERUN; unset it")
+        self.stream.log("/", rr.ViewCoordinates.RDF, static=True)  # or what is ahead would be drawn above
 
     def add(self, frame: DepthFrame) -> bool:
         """Tell ``frame``, unless the rate is reached. Returns whether it was told.

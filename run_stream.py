@@ -470,9 +470,8 @@ def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> 
 
 def _refuse_clashes(sources: Iterable[str], outputs: list[str]) -> None:
     """Two outputs in one place, or an output on top of an input, would destroy each other."""
-    files = [
-        output for output in outputs if not output.startswith(("zmq+", "view:", "null:", "memory:"))
-    ]  # may be shared
+    shared = ("zmq+", "view:", "rerun:", "foxglove:", "null:", "memory:")
+    files = [output for output in outputs if not output.startswith(shared)]
     places = [Path(output).resolve() for output in files]  # not files all of them, but then no harm is done
     inputs = [local_path(source).resolve() for source in sources]
     for i, place in enumerate(places):

@@ -234,12 +234,13 @@ def test_what_happens_to_the_camera_is_told() -> None:
     async def watch(sink: FoxgloveSink) -> list[dict[str, Any]]:
         async with client_of(sink) as client:
             await client.control()  # its greeting
-            for state, reason in (("stalled", "no picture for 5 s"), ("failed", ""), ("streaming", "")):
+            told = (("stalled", "no picture for 5 s"), ("failed", ""), ("streaming", ""))
+            for count, (state, reason) in enumerate(told, 1):
                 sink.observe(
                     SourceState(camera="x", state=state, reason=reason, since_ns=time.monotonic_ns())  # type: ignore[arg-type]
                 )
-            while len(client.statuses) < 3:
-                await client.control()
+                while len(client.statuses) < count:  # the server keeps no order
+                    await client.control()
             return client.statuses
 
     with offered("?camera=front") as sink:

@@ -477,8 +477,16 @@ def _refuse_clashes(sources: Iterable[str], outputs: list[str]) -> None:
     for i, place in enumerate(places):
         if place in places[:i]:
             raise ConfigError(f"{files[i]} is named twice as an output; give each output a name of its own")
-        if place in inputs:
+        if any(place == source or _is_one_file(place, source) for source in inputs):
             raise ConfigError(f"{files[i]} is the input; give the output another name")
+
+
+def _is_one_file(one: Path, other: Path) -> bool:
+    """Whether both are names of one file, as hard links are."""
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # one of them is no file
+        return False
 
 
 def _watch(pipeline: Pipeline, infos: Sequence[SourceInfo], console: Console, place: Place | None) -> bool:

@@ -51,6 +51,7 @@ def growth(model: LoadedModel, folder: Path, *, early: int, late: int) -> float:
             sinks=[*(open_sink(str(uri)) for uri in uris), scale],
         )
     ).run()
+    print(scale.resident)
     return scale.resident[late - 1] / scale.resident[early - 1]
 
 
@@ -61,3 +62,8 @@ def test_memory_is_flat_over_hundreds_of_frames(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_of_nano_is_flat_over_thousands_of_frames(tmp_path: Path) -> None:
     assert growth(load("nano"), tmp_path, early=200, late=2000) < 1.05
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_twenty_thousand_frames(tmp_path: Path) -> None:
+    assert growth(tiny_model(), tmp_path, early=1000, late=20_000) < 1.05

@@ -225,8 +225,9 @@ def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path)
     before = clip.read_bytes()
     (clip.parent / "sub").mkdir()
     (clip.parent / "link.mp4").symlink_to(clip)
+    (clip.parent / "twin.mp4").hardlink_to(clip)
     for source in (clip, clip.as_uri(), clip.as_uri().replace("file", "FILE"), clip.name, "sub/../clip.mp4"):
-        for output in (clip.name, "link.mp4"):
+        for output in (clip.name, "link.mp4", "twin.mp4"):
             status, _, err = run(source, "--sink", output, "--overwrite")
             assert status == command_line.USAGE
             assert "is the input" in complaint(err)

@@ -1,7 +1,7 @@
 """Depth as a video in the layout of LeRobot's data sets, which robot learning reads.
 
-``videos/observation.images.depth/chunk-000/file-000.mp4`` holds HEVC, lossless, 12-bit grey (``gray12le``, Main RExt),
-and ``meta/info.json`` the feature with its parameters. A code from 0 to 4095 is
+``videos/observation.images.depth/chunk-000/file-000.mp4`` holds HEVC, lossless unless ``crf`` is given, 12-bit grey
+(``gray12le``, Main RExt), and ``meta/info.json`` the feature with its parameters. A code from 0 to 4095 is
 
     code = round(4095 · (ln(d + shift) - ln(min + shift)) / (ln(max + shift) - ln(min + shift))),
 
@@ -16,6 +16,7 @@ whoever records actions. Frames are 1 / ``fps`` apart, as LeRobot finds them by 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -28,16 +29,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import orjson
+from av.video.stream import VideoStream
 
 from sinks.files.file_sink import FileSink
 from sinks.files.target import check_target
 from sinks.frame_json import describe, untrained_notice
 from sinks.video.containers import FRAGMENTS
 from sinks.video.earlier import packets, whole_frames
+from sinks.video.fidelity import Fidelity
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
 from stream.ports import SourceInfo
 
+_log = logging.getLogger(__name__)
 _KEY = "observation.images.depth"
 _VIDEO = Path("videos") / _KEY / "chunk-000" / "file-000.mp4"
 _INFO = Path("meta") / "info.json"
@@ -46,7 +50,7 @@ _CODE_MAX = 4095
 _FPS = Fraction(30)  # of a source that does not tell
 # A key frame every other frame, as LeRobot's default has it: policies read single frames.
 # Few frames in the encoder: what is in it is lost with the process.
-_X265 = "lossless=1:bframes=0:keyint=2:min-keyint=1:scenecut=0:rc-lookahead=1:frame-threads=1:log-level=error"
+_X265 = "bframes=0:keyint=2:min-keyint=1:scenecut=0:rc-lookahead=1:frame-threads=1:log-level=error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +61,19 @@ class LeRobotOptions:
         min, max: metres at the codes 0 and 4095.
         shift: metres added before the logarithm.
         fps: frames per second; that of the source unless given, and 30 where it does not tell.
+        crf: 0 the best and largest … 51, lossy: a fraction of the size. How far the depth is then from what was encoded
+            is measured in every frame, and noted in ``meta/info.json``. Lossless unless given.
     """
 
     min: float = 0.01
     max: float = 10.0
     shift: float = 3.5
     fps: float | None = None
+    crf: int | None = None
 
     def __post_init__(self) -> None:
+        if self.crf is not None and not 0 <= self.crf <= 51:
+            raise ConfigError(f"crf must be from 0 (best) to 51, not {self.crf}")
         if not (all(map(math.isfinite, (self.min, self.max, self.shift))) and 0 <= self.min < self.max):
             raise ConfigError(f"the depth range must be finite with 0 <= min < max, in metres, not {self.min:g}..")
         if self.min + self.shift <= 0:
@@ -81,6 +90,11 @@ class LeRobotOptions:
         np.clip(codes, 0, _CODE_MAX, out=codes)
         cv2.patchNaNs(codes, 0.0)
         return codes.astype(np.uint16)
+
+    def decode(self, codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
+        """Codes to depth in metres, ``float64``."""
+        low, high = math.log(self.min + self.shift), math.log(self.max + self.shift)
+        return np.asarray(np.exp(low + codes * ((high - low) / _CODE_MAX)) - self.shift, np.float64)
 
 
 class LeRobotSink(FileSink):
@@ -114,9 +128,12 @@ class LeRobotSink(FileSink):
         self._rate = info.frame_rate
 
     def whole_frames(self) -> int:
-        """How many frames of an earlier run are whole in the folder; 0 where it went on in another one."""
+        """How many frames of an earlier run are whole in the folder; 0 where it went on in another one.
+
+        Of a lossy video none is: how far its frames are from what they were made of is no longer known.
+        """
         video = self._path / _VIDEO
-        if self._path.with_name(f"{self._path.name}-0002").exists():
+        if self._options.crf is not None or self._path.with_name(f"{self._path.name}-0002").exists():
             return 0
         if (aside := _aside(video)).exists():  # it was killed while it took over what one before it had done
             aside.replace(video)
@@ -171,7 +188,8 @@ class _Video:
         self, folder: Path, first: DepthFrame, options: LeRobotOptions, rate: Fraction, about: dict[str, object]
     ) -> None:
         self._folder, self._options, self._rate, self._frames = folder, options, rate, 0
-        self._about = about
+        self._about, self._is_lossy = about, options.crf is not None
+        self._error: dict[str, float] | None = None
         self._shape = (first.height, first.width)
         for path in (folder / _VIDEO, folder / _INFO):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -182,17 +200,27 @@ class _Video:
             format="mp4",
             container_options=FRAGMENTS,
         )
-        self._video = self._output.add_stream("libx265", rate=rate, options={"x265-params": _X265})
+        quality = f"crf={options.crf}" if self._is_lossy else "lossless=1"
+        self._video = self._output.add_stream("libx265", rate=rate, options={"x265-params": f"{quality}:{_X265}"})
         context = self._video.codec_context
         context.width, context.height, context.pix_fmt = first.width, first.height, "gray12le"
         context.time_base, context.codec_tag = 1 / rate, "hvc1"
         self._output.start_encoding()
+        self._fidelity = Fidelity(context, options.decode) if self._is_lossy else None
 
     def write(self, frame: DepthFrame) -> None:
-        picture = av.VideoFrame.from_ndarray(self._options.encode(frame.depth), format="gray12le")
+        codes = self._options.encode(frame.depth)
+        picture = av.VideoFrame.from_ndarray(codes, format="gray12le")
         picture.pts, picture.time_base = self._frames, 1 / self._rate
+        if self._fidelity is not None:
+            self._fidelity.expect(self._frames, codes)
         self._frames += 1
-        self._output.mux(self._video.encode(picture))
+        self._mux(self._video.encode(picture))
+
+    def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
+        if self._fidelity is not None:
+            self._fidelity.compare(packets)
+        self._output.mux(packets)
 
     def take_over(self, earlier: Path, count: int) -> None:
         """Begin with so many frames of another video, as they are."""
@@ -204,10 +232,19 @@ class _Video:
 
     def finish(self) -> None:
         try:
-            self._output.mux(self._video.encode(None))
+            self._mux(self._video.encode(None))
+            if self._fidelity is not None:
+                self._error = self._fidelity.finish()
         finally:
             self._output.close()
         self._describe()
+        if self._error:
+            told = [100 * self._error[name] for name in ("median", "p99", "largest")]
+            _log.info(
+                "%s: lossy; off by %.2g %% in the median, %.2g %% in 99 of 100 pixels, %.2g %% at most",
+                self._folder.name,
+                *told,
+            )
 
     def _describe(self) -> None:
         height, width = self._shape
@@ -227,8 +264,8 @@ class _Video:
                 "video.pix_fmt": "gray12le",
                 "video.fps": fps,
                 "video.g": 2,
-                "video.crf": None,
-                "video.extra_options": {"x265-params": "lossless=1"},
+                "video.crf": options.crf,
+                "video.extra_options": {} if self._is_lossy else {"x265-params": "lossless=1"},
                 "video.depth_min": options.min,
                 "video.depth_max": options.max,
                 "video.shift": options.shift,
@@ -243,7 +280,7 @@ class _Video:
             "total_frames": self._frames,
             "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
             "features": {_KEY: feature},
-            _ABOUT: self._about,
+            _ABOUT: {**self._about, "relative_error": self._error} if self._is_lossy else self._about,
         }
         path = self._folder / _INFO
         part = path.with_suffix(".json.part")

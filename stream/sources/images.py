@@ -24,8 +24,8 @@ from stream.sources.unpack import Picture, Unpacker, mirrored
 log = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (
-    ".avif", ".bmp", ".dpx", ".heic", ".heif", ".hif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm",
-    ".ppm", ".tif", ".tiff", ".webp",
+    ".avif", ".bmp", ".dpx", ".exr", ".hdr", ".heic", ".heif", ".hif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm",
+    ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 _ALSO_IN_FOLDERS = (".gif",)  # which by itself is a film
 _JPEG_SUFFIXES = (".jpeg", ".jpg")

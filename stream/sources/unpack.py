@@ -12,6 +12,7 @@ import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
 from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, Geometry, Transfer
+from stream.sources.linear import displayed, is_linear
 
 # AVColorSpace (ITU-T H.273 MatrixCoefficients). FCC and the two 601s differ by less than a code value; SMPTE 240M is
 # nearest to 709. Whatever is missing here is guessed from the size, as players do.
@@ -34,11 +35,16 @@ class Picture:
     rotation: Literal[0, 90, 180, 270]
 
 
+Orientation = tuple[bool, Literal[0, 90, 180, 270]]
+"""Whether to flip a picture left to right, and by how much to turn it afterwards, in degrees counter-clockwise."""
+
+
 class Unpacker:
     """Turns frames into pictures. Keeps one converter, which is set up once per layout instead of once per frame."""
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
+        self._orientation: Orientation = (False, 0)
 
     def unpack(self, frame: av.VideoFrame) -> Picture:
         """``frame`` in one of :data:`stream.frame.PIXEL_FORMATS`; the planes keep the frame's memory alive.
@@ -46,8 +52,12 @@ class Unpacker:
         Raises:
             av.FFmpegError: the layout cannot be converted.
         """
+        if is_linear(frame):
+            pixels, (mirror, rotation) = displayed(frame), self._oriented(frame)
+            shown = Picture(Geometry("rgb24", frame.width, frame.height), (pixels,), "bt601", "full", "sdr", rotation)
+            return mirrored(shown, rotation) if mirror else shown
         color_space, color_range = _color_space(frame), _color_range(frame)
-        transfer, (mirror, rotation) = _TRANSFERS.get(int(frame.color_trc), "sdr"), _orientation(frame)
+        transfer, (mirror, rotation) = _TRANSFERS.get(int(frame.color_trc), "sdr"), self._oriented(frame)
         # A yuvj format is the same memory as its yuv sibling with full range said in the name.
         name = frame.format.name.replace("yuvj", "yuv")
         if name not in PIXEL_FORMATS or any(p.line_size < 0 for p in frame.planes):
@@ -57,6 +67,15 @@ class Unpacker:
         geometry = Geometry(name, frame.width, frame.height)
         picture = Picture(geometry, _plane_views(frame, geometry), color_space, color_range, transfer, rotation)
         return mirrored(picture, rotation) if mirror else picture
+
+    def _oriented(self, frame: av.VideoFrame) -> Orientation:
+        """How to put ``frame`` upright. What H.264 and H.265 tell of one frame holds until the next key frame."""
+        told = _orientation(frame)
+        if told is not None:
+            self._orientation = told
+        elif frame.key_frame:
+            self._orientation = (False, 0)
+        return self._orientation
 
 
 def nearest_format(fmt: av.VideoFormat) -> str:
@@ -112,14 +131,15 @@ def _color_range(frame: av.VideoFrame) -> ColorRange:
     return _COLOR_RANGES.get(int(frame.color_range), "limited" if color else "full")
 
 
-def _orientation(frame: av.VideoFrame) -> tuple[bool, Literal[0, 90, 180, 270]]:
-    """Whether to flip ``frame`` left to right, and by how much to turn it afterwards, degrees counter-clockwise."""
+def _orientation(frame: av.VideoFrame) -> Orientation | None:
+    """What a frame's display matrix says; ``None`` where it has none."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except (ValueError, KeyError):  # PyAV's, for a kind of side data it has no name for, or where there is none
         data = None
     if data is None:  # a matrix that only turns is in here
-        return False, _right_angle(float(frame.rotation))
+        turn = _right_angle(float(frame.rotation))
+        return (False, turn) if turn else None
     a, b, _, c, d = np.frombuffer(cast(Any, data), "<i4")[:5].astype(np.float64)
     mirror = a * d - b * c < 0
     # FFmpeg's angle is counter-clockwise and says what to do to the picture, as ours does (libavutil/display.h).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -62,6 +63,33 @@ def test_codes_are_lossless_and_metres_within_half_a_step(tmp_path: Path) -> Non
         assert (abs(metres - depth) <= bound)[1:].all()
 
 
+def test_lossy_depth_is_smaller_and_tells_how_far_off_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    smooth = [
+        replace(made, depth=np.outer(np.geomspace(1, 8, 48), np.linspace(1, 1.2, 66)).astype(np.float32) + 0.01 * i)
+        for i in range(40)
+        for made in [make_depth_frame(i, width=66, height=48)]
+    ]
+    sizes = {}
+    for name, query in (("lossless", ""), ("lossy", "?crf=24")):
+        sink = open_sink(f"lerobot:{tmp_path}/{name}{query}")
+        with caplog.at_level(logging.INFO):
+            for frame in smooth:
+                sink.write(frame)
+            sink.close()
+        sizes[name] = sum(p.stat().st_size for p in (tmp_path / name).rglob("*.mp4"))
+    assert sizes["lossy"] < sizes["lossless"] / 2
+    options = LeRobotOptions()
+    codes, _, info = read(tmp_path / "lossy")
+    assert info["video.crf"] == 24
+    written = [options.decode(options.encode(frame.depth)) for frame in smooth]
+    errors = np.abs([options.decode(code) / metres - 1 for code, metres in zip(codes, written, strict=True)])
+    told = json.loads((tmp_path / "lossy/meta/info.json").read_text())["depth_pro_stream"]["relative_error"]
+    assert told["largest"] == pytest.approx(errors.max())
+    assert told["median"] == pytest.approx(np.median(errors), rel=0.02)
+    assert told["p99"] == pytest.approx(np.quantile(errors, 0.99), rel=0.02)
+    assert "lossy: lossy; off by" in caplog.text
+
+
 def test_a_change_of_size_begins_a_new_folder(tmp_path: Path) -> None:
     sink = open_sink(f"lerobot:{tmp_path}/out?fps=10")
     for index, width in enumerate((66, 66, 32)):
@@ -77,7 +105,7 @@ def test_targets_and_options_are_checked(tmp_path: Path) -> None:
         open_sink(f"lerobot:{tmp_path}/out")
     with pytest.raises(SinkError, match="there is no folder"):
         open_sink(f"lerobot:{tmp_path}/missing/out")
-    for options in ({"min": 3.0, "max": 2.0}, {"shift": -1.0}, {"fps": 0.0}):
+    for options in ({"crf": 52}, {"min": 3.0, "max": 2.0}, {"shift": -1.0}, {"fps": 0.0}):
         with pytest.raises(ConfigError):
             LeRobotOptions(**options)
     sink = open_sink(f"lerobot:{tmp_path}/out", overwrite=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
+import OpenEXR
 import pytest
 from PIL import Image
 
@@ -115,6 +117,23 @@ def test_folder_in_natural_order_with_mixed_sizes_and_formats(tmp_path: Path) ->
     assert [f.capture.time_ns for f in frames] == [i * 40_000_000 for i in range(6)]
     luma = [media.number(f) if f.color_range == "full" else f.capture.index for f in frames]
     assert luma == list(range(6))
+
+
+@pytest.mark.parametrize("kind", ["float.exr", "half.exr", "a.hdr"])
+def test_light_itself_is_shown_by_the_curve_of_displays(tmp_path: Path, kind: str) -> None:
+    light = np.linspace(0, 2, 48 * 64 * 3, dtype=np.float32).reshape(48, 64, 3)
+    if kind == "a.hdr":
+        cv2.imwrite(str(tmp_path / kind), light[..., ::-1])
+    else:
+        channels = {"RGB": light.astype(np.float16 if kind == "half.exr" else np.float32)}
+        with OpenEXR.File({"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}, channels) as file:
+            file.write(str(tmp_path / kind))
+    (frame,) = media.read(tmp_path / kind)
+    assert (frame.geometry.format.name, frame.color_range, frame.transfer) == ("rgb24", "full", "sdr")
+    linear = np.clip(light, 0, 1).astype(np.float64)
+    shown = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    # Radiance keeps eight bits beside a shared exponent.
+    assert np.abs(frame.planes[0] - shown).max() <= (8 if kind == "a.hdr" else 0.6)
 
 
 def test_image_rate_sets_the_clock_of_a_folder(tmp_path: Path) -> None:

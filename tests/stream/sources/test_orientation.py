@@ -82,3 +82,19 @@ def test_wide_pixels_make_the_vertical_focal_length_longer() -> None:
     assert (camera.fx, camera.fy) == (800.0, 800.0 * 64 / 45)
     square = camera.resized(1024, 576)  # the same picture in square pixels
     assert square.fx == pytest.approx(square.fy)
+
+
+# NAL unit 6, message 47, display orientation (H.264, D.1.27): a quarter turn, from now on.
+_TURN = bytes.fromhex("00000001 06 2f 03 08 00 09 80")
+
+
+def test_what_a_stream_tells_of_a_frame_holds_until_the_next_key_frame(tmp_path: Path) -> None:
+    path = tmp_path / "turned.h264"
+    media.write_video(path, [media.oriented()] * 12, options={"g": "6", "bf": "0"})
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    packets[2] = _TURN + packets[2]
+    path.write_bytes(b"".join(packets))
+    frames = media.read(path)
+    assert [frame.capture.rotation for frame in frames] == [0] * 2 + [90] * 4 + [0] * 6
+    assert {frame.width for frame in frames[2:6]} == {media.HEIGHT}

@@ -116,7 +116,8 @@ def run(
         folder of videos: one after another, with --out.
     sink
         Where depth goes; repeat it for several. A video file (depth.mp4?view=side-by-side), lossless millimetres
-        (depth.mkv?codec=ffv1), view: (a page in the browser), zmq+tcp://127.0.0.1:5555, zmq+ipc:///tmp/depth, null:.
+        (depth.mkv?codec=ffv1), view: (a page in the browser), rerun:, foxglove:, zmq+tcp://127.0.0.1:5555,
+        zmq+ipc:///tmp/depth, null:.
         {camera} stands for the camera's name. Default: a side-by-side video named after the file, or
         zmq+tcp://127.0.0.1:5555 for a camera.
     view
@@ -469,9 +470,8 @@ def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> 
 
 def _refuse_clashes(sources: Iterable[str], outputs: list[str]) -> None:
     """Two outputs in one place, or an output on top of an input, would destroy each other."""
-    files = [
-        output for output in outputs if not output.startswith(("zmq+", "view:", "null:", "memory:"))
-    ]  # may be shared
+    shared = ("zmq+", "view:", "rerun:", "foxglove:", "null:", "memory:")
+    files = [output for output in outputs if not output.startswith(shared)]
     places = [Path(output).resolve() for output in files]  # not files all of them, but then no harm is done
     inputs = [local_path(source).resolve() for source in sources]
     for i, place in enumerate(places):

@@ -11,6 +11,9 @@
 ``focal:FILE``         focal lengths, .csv or .json, :class:`sinks.files.focal.FocalSink`
 ``zmq+tcp://…``        published over ZeroMQ, :class:`sinks.zeromq.sink.ZmqSink`; ``zmq+ipc://…`` too
 ``view:``              live in a browser, :class:`sinks.view.sink.ViewSink`; ``view://host:port`` too
+``rerun:``             in a viewer of Rerun, :class:`sinks.rerun.sink.RerunSink`; ``rerun://host:port`` too
+``walk.rrd``           a file of Rerun, :class:`sinks.rerun.rrd.RrdSink`; ``rerun:walk.rrd`` too
+``foxglove:``          to Foxglove, live, :class:`sinks.foxglove.sink.FoxgloveSink`; ``foxglove://host:port`` too
 ``null:``              counted and dropped, :class:`sinks.null.NullSink`
 ``memory:``            kept in a list, :class:`sinks.memory.MemorySink`
 ``scheme:…``           whatever a plug-in brings, see ``docs/plugins.md``
@@ -24,7 +27,7 @@ from dataclasses import dataclass
 
 from sinks.memory import MemorySink
 from sinks.null import NullSink
-from sinks.uri import SinkUri, parse_options, parse_uri, suggest
+from sinks.uri import SinkUri, names_rrd, parse_options, parse_uri, suggest
 from stream import plugins
 from stream.errors import ConfigError
 from stream.ports import Sink
@@ -33,16 +36,17 @@ __all__ = ["MemorySink", "NullSink", "for_camera", "open_sink"]
 
 
 def for_camera(uri: str, camera: str, *, several: bool) -> str:
-    """``uri`` for one camera: ``{camera}`` becomes its name; ZeroMQ and the view are told it, one of ``several``.
+    """``uri`` for one camera: ``{camera}`` becomes its name; what shows or publishes several is told it.
 
     Raises:
         ConfigError: the cameras would write into one file.
     """
     named = uri.replace("{camera}", camera)
-    scheme = parse_uri(uri).scheme
+    parsed = parse_uri(uri)
+    scheme = parsed.scheme
     if not several:
         return named
-    if scheme in ("zmq+tcp", "zmq+ipc", "view"):
+    if scheme in ("zmq+tcp", "zmq+ipc", "view", "foxglove") or (scheme == "rerun" and not names_rrd(parsed)):
         _, question, query = named.partition("?")
         given = question and any(option.startswith("camera=") for option in query.split("&"))
         return named if given else f"{named}{'&' if question else '?'}camera={camera}"
@@ -145,6 +149,8 @@ def _focal(uri: SinkUri, overwrite: bool) -> Sink:
 
 
 def _path(uri: SinkUri, overwrite: bool) -> Sink:
+    if uri.target.lower().endswith(".rrd"):
+        return _rerun(uri, overwrite)
     return (_mcap if uri.target.lower().endswith(".mcap") else _video)(uri, overwrite)
 
 
@@ -165,6 +171,29 @@ def _view(uri: SinkUri, _overwrite: bool) -> Sink:
     except ModuleNotFoundError as exc:
         raise ConfigError(f"{uri.text} needs the Python package aiohttp: pip install '.[view]'") from exc
     return ViewSink(uri.target, parse_options(uri, ViewOptions))
+
+
+def _rerun(uri: SinkUri, overwrite: bool) -> Sink:
+    try:
+        from sinks.rerun.options import RrdOptions, ViewerOptions
+        from sinks.rerun.rrd import RrdSink
+        from sinks.rerun.sink import RerunSink
+    except ModuleNotFoundError as exc:
+        raise ConfigError(f"{uri.text} needs the Python package rerun-sdk: pip install '.[rerun]'") from exc
+    if names_rrd(uri):
+        return RrdSink(uri.target, parse_options(uri, RrdOptions), overwrite=overwrite)
+    return RerunSink(uri.target, parse_options(uri, ViewerOptions))
+
+
+def _foxglove(uri: SinkUri, _overwrite: bool) -> Sink:
+    try:
+        from sinks.foxglove.sink import FoxgloveOptions, FoxgloveSink
+    except ModuleNotFoundError as exc:
+        raise ConfigError(
+            f"{uri.text} needs the Python packages foxglove-sdk and rosbags (no {exc.name} here): "
+            "pip install '.[foxglove]'"
+        ) from exc
+    return FoxgloveSink(uri.target, parse_options(uri, FoxgloveOptions))
 
 
 def _null(uri: SinkUri, _overwrite: bool) -> Sink:
@@ -189,6 +218,8 @@ _FACTORIES: dict[str, Callable[[SinkUri, bool], Sink]] = {
     "zmq+tcp": _zmq,
     "zmq+ipc": _zmq,
     "view": _view,
+    "rerun": _rerun,
+    "foxglove": _foxglove,
     "null": _null,
     "memory": _memory,
 }

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from sinks import open_sink
 from sinks.files.journal import Journal, Record
 from sinks.files.target import check_target
-from sinks.uri import parse_uri
+from sinks.uri import names_rrd, parse_uri
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
 from stream.ports import SourceInfo
@@ -144,6 +144,8 @@ def is_file(uri: str) -> bool:
         ConfigError: as :func:`sinks.uri.parse_uri`.
     """
     parsed = parse_uri(uri)
+    if parsed.scheme == "rerun":
+        return names_rrd(parsed)
     return parsed.scheme in (*_FILES, *_FOLDERS) and bool(parsed.target)
 
 

@@ -91,6 +91,11 @@ def parse_uri(uri: str) -> SinkUri:
     return SinkUri(text=text, scheme=scheme, target=unquote(target), options=options)
 
 
+def names_rrd(uri: SinkUri) -> bool:
+    """Whether a ``rerun:`` URI names a file; else a viewer."""
+    return uri.target.lower().endswith(".rrd") and not uri.target.startswith("//")
+
+
 def without_user(address: str) -> str:
     """``address`` as it may be shown: without what could be a user and a password, or a token."""
     address = _TOKEN.sub(r"\1***", address)

@@ -212,8 +212,10 @@ def test_several_sources_have_outputs_of_their_own(run, clip: Path, tmp_path: Pa
     status, _, err = run(*both, "--sink", "depth.mp4")
     assert status == 2
     assert "{camera}" in complaint(err)
-    status, out, err = run(*both, "--sink", "{camera}.mp4", "--sink", "null:", "--output-size", "32x24")
+    sinks = [word for uri in ("{camera}.mp4", "null:", "foxglove://127.0.0.1:0") for word in ("--sink", uri)]
+    status, out, err = run(*both, *sinks, "--output-size", "32x24")
     assert status == 0, err
+    assert out.count("5 frames → foxglove://127.0.0.1:") == 2  # one server
     assert {path.name for path in tmp_path.glob("*t.mp4")} == {"left.mp4", "right.mp4"}
     assert out.startswith("left: ")
     assert "\nright: " in out

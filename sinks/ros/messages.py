@@ -6,19 +6,19 @@ with the codes of REP 117.
 
 from __future__ import annotations
 
-import time
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.stores import ros2_humble as ros
 
 from sinks.camera_info import camera_info as describe_camera
+from sinks.jpeg import to_jpeg
 from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
+from sinks.unix_time import UnixTime
 from stream.errors import SinkError
-from stream.frame import Clock, DepthFrame
+from stream.frame import DepthFrame
 
 DISTRO = "humble"
 
@@ -45,21 +45,8 @@ def definition(message_type: str) -> str:
     return _STORE.generate_msgdef(message_type, ros_version=2)[0]
 
 
-class RosTime:
-    """Capture times as ROS time, on one clock for a whole recording: that of its first frame.
-
-    ``camera-rtcp`` is Unix time already. ``host-monotonic`` becomes Unix time by the distance between this machine's
-    two clocks at the moment this object is made; a later step of the system clock does not tear the recording apart.
-    A camera whose clock is known only after the first frames is recorded by the host's throughout; one whose clock is
-    lost on the way goes on by the host's, put right by the last difference between the two.
-    ``media`` stays what it is, time since the start of the file: when a file was filmed is not known, and so the same
-    file gives the same stamps each time.
-    """
-
-    def __init__(self) -> None:
-        self._unix_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
-        self._clock: Clock | None = None  # of the recording
-        self._camera_minus_host_ns = 0
+class RosTime(UnixTime):
+    """Capture times as ROS time, on one clock for a whole recording; see :class:`sinks.unix_time.UnixTime`."""
 
     def stamp_ns(self, frame: DepthFrame) -> int:
         """When ``frame`` was taken, in nanoseconds. Call it with every frame, in order.
@@ -67,19 +54,7 @@ class RosTime:
         Raises:
             SinkError: a time before 0 or after January 2038, for which ROS has no number.
         """
-        capture = frame.capture
-        self._clock = self._clock or capture.clock
-        ns = capture.time_ns
-        if self._clock != "media":
-            by_host = capture.clock == "host-monotonic"
-            arrived_ns = capture.time_ns if by_host else capture.received_ns - capture.late_ns
-            host_ns = arrived_ns + self._unix_minus_monotonic_ns
-            if self._clock == "host-monotonic":
-                ns = host_ns
-            elif not by_host:
-                self._camera_minus_host_ns = ns - host_ns
-            else:
-                ns = host_ns + self._camera_minus_host_ns
+        ns = self.of_frame(frame)
         if not 0 <= ns < _END_OF_TIME_NS:
             raise SinkError(
                 f"frame {frame.capture.index} was taken at {ns * 1e-9:.3f} s ({frame.capture.clock}): ROS time goes "
@@ -127,11 +102,8 @@ def jpeg_image(
     Raises:
         SinkError: the frame came without one.
     """
-    bgr = cv2.cvtColor(_picture(frame), cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return ros.sensor_msgs__msg__CompressedImage(
-        header=head, format="rgb8; jpeg compressed bgr8", data=data.reshape(-1).view(np.uint8)
-    )
+    data = to_jpeg(_picture(frame), quality)
+    return ros.sensor_msgs__msg__CompressedImage(header=head, format="rgb8; jpeg compressed bgr8", data=data)
 
 
 def camera_info(frame: DepthFrame, head: ros.std_msgs__msg__Header) -> ros.sensor_msgs__msg__CameraInfo:

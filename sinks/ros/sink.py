@@ -26,80 +26,33 @@ all frames in its finished chunks can be read, and ``mcap recover broken.mcap -o
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import cv2
 
-from sinks.camera_info import camera_info as describe_camera
 from sinks.files.file_sink import FileSink
 from sinks.frame_json import describe, to_json, untrained_notice
-from sinks.option_checks import JPEG_QUALITY, check_frame_id, check_quality
 from sinks.ros.bag import Bag, Compression
 from sinks.ros.earlier import about, moments
-from sinks.ros.messages import (
-    DepthEncoding,
-    Message,
-    RosTime,
-    camera_info,
-    colour_image,
-    depth_image,
-    header,
-    jpeg_image,
-    optical_transform,
-    scale_correction,
-)
-from stream.errors import ConfigError
+from sinks.ros.messages import RosTime
+from sinks.ros.topics import TF, TopicOptions, offers, transform
 from stream.frame import Capture, DepthFrame
 
-_TF = "/tf_static"
 _ABOUT = "depth-pro-stream"
-# A name token of ROS 2: no two underscores in a row, none at an end.
-_CAMERA = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class McapOptions:
+class McapOptions(TopicOptions):
     """What is recorded, and how.
 
     Attributes:
-        camera: first part of the topics and of the names of coordinate frames.
-        frame_id: name of the optical frame; ``<camera>_optical_frame`` unless given.
-        encoding: of depth: ``32FC1``, metres (NaN no estimate, +Inf beyond range), or ``16UC1``, millimetres (0: both).
-        image: the picture that depth belongs to: ``jpeg``, ``raw`` (rgb8) or ``none``.
-        quality: of JPEG, 1 … 100 the best and largest.
         compress: how chunks of messages are compressed, without loss.
     """
 
-    camera: str = "camera"
-    frame_id: str | None = None
-    encoding: DepthEncoding = "32FC1"
-    image: Literal["jpeg", "raw", "none"] = "jpeg"
-    quality: int = JPEG_QUALITY
     compress: Compression = "zstd"
-
-    def __post_init__(self) -> None:
-        if not _CAMERA.fullmatch(self.camera):
-            raise ConfigError(
-                f"camera must be letters, digits and single underscores, a letter first, not {self.camera!r}"
-            )
-        if self.frame_id is not None:
-            check_frame_id(self.frame_id)
-        if self.frame_id == self.link_frame:
-            raise ConfigError(f"frame_id={self.frame_id} names the frame it is placed in; choose another name")
-        check_quality(self.quality, self.image)
-
-    @property
-    def link_frame(self) -> str:
-        return f"{self.camera}_link"
-
-    @property
-    def optical_frame(self) -> str:
-        return self.frame_id or f"{self.camera}_optical_frame"
 
 
 class McapSink(FileSink):
@@ -172,10 +125,10 @@ class _Recording:
 
     def write(self, frame: DepthFrame) -> None:
         options, stamp_ns = self._options, self._time.stamp_ns(frame)
-        messages = _messages(frame, stamp_ns, options)
+        messages = {topic: offer.make() for topic, offer in offers(frame, stamp_ns, options).items()}
         if self._bag is None:
             self._bag = self._begin(_about(frame, options))
-            self._bag.add({_TF: _transform(stamp_ns, options)}, stamp_ns, latched=True)
+            self._bag.add({TF: transform(stamp_ns, options).make()}, stamp_ns, latched=True)
         self._bag.add(messages, stamp_ns)
 
     def take_over(self, earlier: Path, count: int) -> None:
@@ -183,7 +136,7 @@ class _Recording:
         self._bag = self._begin(about(earlier, _ABOUT))
         for moment in islice(moments(earlier), count):
             for latched in (True, False):  # what is latched comes first
-                messages = [message for message in moment.messages if (message.topic == _TF) == latched]
+                messages = [message for message in moment.messages if (message.topic == TF) == latched]
                 if messages:
                     self._bag.copy(messages, moment.stamp_ns, latched=latched)
 
@@ -195,31 +148,6 @@ class _Recording:
     def finish(self) -> None:
         if self._bag is not None:
             self._bag.finish()
-
-
-def _messages(frame: DepthFrame, stamp_ns: int, options: McapOptions) -> dict[str, Message]:
-    """What is recorded of ``frame``, by topic."""
-    head = header(stamp_ns, options.optical_frame)
-    depth, colour = f"/{options.camera}/depth", f"/{options.camera}/color"
-    info = camera_info(frame, head)
-    picture = "image_rect" if describe_camera(frame.camera).rectified else "image_raw"
-    messages: dict[str, Message] = {
-        f"{depth}/{picture}": depth_image(frame, head, options.encoding),
-        f"{depth}/camera_info": info,
-    }
-    if (correction := scale_correction(frame, head, options.camera)) is not None:
-        messages[f"{depth}/scale_correction"] = correction
-    if options.image == "jpeg":
-        messages[f"{colour}/{picture}/compressed"] = jpeg_image(frame, head, options.quality)
-    if options.image == "raw":
-        messages[f"{colour}/{picture}"] = colour_image(frame, head)
-    if options.image != "none":
-        messages[f"{colour}/camera_info"] = info
-    return messages
-
-
-def _transform(stamp_ns: int, options: McapOptions) -> Message:
-    return optical_transform(header(stamp_ns, options.link_frame), options.optical_frame)
 
 
 def _about(first: DepthFrame, options: McapOptions) -> dict[str, str]:

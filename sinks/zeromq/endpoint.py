@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import zmq
 
+from sinks.addresses import is_loopback
 from sinks.uri import without_user
 from stream.errors import ConfigError, SinkError
 
@@ -37,7 +37,7 @@ def check(endpoint: str, *, connects: bool, encrypted: bool, insecure: bool) -> 
         raise ConfigError(f"cannot publish on {shown!r}; write zmq+tcp://127.0.0.1:5555 or zmq+ipc:///tmp/depth.sock")
     if connects and "*" in (match["host"], match["port"]):
         raise ConfigError(f"cannot connect to {endpoint}: connect=1 needs the host and the port of the other side")
-    if _is_loopback(match["host"].strip("[]")) or encrypted:
+    if is_loopback(match["host"].strip("[]")) or encrypted:
         return
     if not insecure:
         raise ConfigError(
@@ -45,13 +45,6 @@ def check(endpoint: str, *, connects: bool, encrypted: bool, insecure: bool) -> 
             "or say insecure=1 if everybody there may see the depth"
         )
     _log.warning("%s can be reached from the network, and depth is sent without encryption", endpoint)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_ipc(name: str) -> None:

@@ -1,0 +1,1 @@
+"""Foxglove: depth on its live server."""

@@ -1,0 +1,1 @@
+"""Rerun: depth in its viewer, live, or in its files."""

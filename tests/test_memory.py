@@ -51,7 +51,6 @@ def growth(model: LoadedModel, folder: Path, *, early: int, late: int) -> float:
             sinks=[*(open_sink(str(uri)) for uri in uris), scale],
         )
     ).run()
-    print(scale.resident)
     return scale.resident[late - 1] / scale.resident[early - 1]
 
 

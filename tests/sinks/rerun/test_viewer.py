@@ -41,7 +41,7 @@ class Receiver:
         child = psutil.Process(self.process.pid).children()  # -m rerun_cli starts the program
         for process in child or [self.process]:
             process.send_signal(signal.SIGINT)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def free_port() -> int:
@@ -194,7 +194,7 @@ def test_a_viewer_is_started_once_for_all_cameras_and_stays(monkeypatch: pytest.
         assert started.runs
     finally:
         os.killpg(started.pid, signal.SIGTERM)
-        started._process.wait(10)
-        child.wait(10)
+        started._process.wait(60)
+        child.wait(60)
     with pytest.raises(SinkError, match="no viewer"):
         open_sink(sinks[0].name)

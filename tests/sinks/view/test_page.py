@@ -20,6 +20,7 @@ from tests.sinks.view.pages import Open, other_server, point_at, wait_for_frame
 from tests.sinks.view.scenes import FOCAL, HEIGHT, WIDTH, address_of, frame_of, showing, slope
 from tests.support.process import ROOT
 
+SOME_NUMBER = re.compile(r"\d")
 _TOKEN = "aPretendedSecret0123"
 _LOG = DepthCodes(encoding="log")
 
@@ -171,11 +172,13 @@ def test_distance_in_space_and_a_known_distance(open_page: Open) -> None:
         point_at(page, 140, 70, click=True)
         K = frame_of(0, depth).camera
         a, b = (np.array([(x - K.cx) / K.fx, (y - K.cy) / K.fy, 1]) * z for x, y, z in ((20, 10, 2.0), (140, 70, 5.0)))
+        expect(page.locator("#distance")).to_have_attribute("data-metres", SOME_NUMBER)
         told = float(page.locator("#distance").get_attribute("data-metres") or "")
         assert told == pytest.approx(np.linalg.norm(b - a), rel=2e-4)
         page.click("[data-tool=calibrate]")
         point_at(page, 50, 40, click=True)
         page.fill("#true-metres", "3")
+        expect(page.locator("#factor")).to_have_attribute("data-factor", SOME_NUMBER)
         assert float(page.locator("#factor").get_attribute("data-factor") or "") == pytest.approx(1.5, rel=2e-4)
         expect(page.locator("#factor-line")).to_have_text("--scale-from 101,81=3 --scale-file scale.json")
         page.check("#factor-apply")

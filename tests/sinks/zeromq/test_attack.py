@@ -20,6 +20,8 @@ from stream.errors import ConfigError
 from tests.support.doubles import make_depth_frame
 from tests.support.process import ROOT
 
+pytestmark = pytest.mark.alone
+
 
 def outcome(tmp_path: Path, options: str, attack: str, seconds: float) -> dict[str, float]:
     result = tmp_path / "result.json"

@@ -21,6 +21,8 @@ from tests.support.dated import made_at
 from tests.support.doubles import ScriptedEstimator
 from tests.support.rtsp import Camera
 
+pytestmark = pytest.mark.alone
+
 SOON = 30.0
 QUICK = SourceConfig(open_timeout_s=3, read_timeout_s=2, retry_max_s=0.5)
 

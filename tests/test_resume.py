@@ -19,7 +19,7 @@ from tests.support.media import write_video
 from tests.support.process import Process
 
 SINKS = ("mm.mkv?codec=ffv1", "view.mp4", "png:png?encoding=log", "focal:f.csv", "ros.mcap", "lerobot:le")
-OUTPUTS = tuple(argument for sink in SINKS for argument in ("--sink", sink))
+QUICK_SINKS = ("mm.mkv?codec=ffv1", "png:png?encoding=log")  # which keep all but their last frames
 WHOLE = ["f.csv", "le", "mm.mkv", "mm.mkv.json", "png", "ros.mcap", "view.mp4"]
 LEROBOT = "videos/observation.images.depth/chunk-000/file-000.mp4"
 FRAMES = 30
@@ -49,10 +49,14 @@ def times(path: Path) -> list[float | None]:
         return [frame.time for frame in container.decode(video=0)]
 
 
-def journalled(folder: Path) -> int:
+def asked(sinks: tuple[str, ...]) -> list[str]:
+    return [argument for sink in sinks for argument in ("--sink", sink)]
+
+
+def journalled(folder: Path, outputs: int) -> int:
     """Frames that every output has been handed."""
     counts = [path.read_bytes().count(b"\n") - 1 for path in folder.glob("*.journal")]
-    return min(counts) if len(counts) == len(SINKS) else 0
+    return min(counts) if len(counts) == outputs else 0
 
 
 @pytest.fixture
@@ -64,24 +68,24 @@ def film(tmp_path: Path) -> Path:
 
 def run(film: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
     monkeypatch.chdir(folder)
-    return run_stream.main([str(film), *OUTPUTS, *more])
+    return run_stream.main([str(film), *asked(SINKS), *more])
 
 
-def finish(film: Path, folder: Path, *more: str) -> str:
+def finish(film: Path, folder: Path, *more: str, sinks: tuple[str, ...] = SINKS) -> str:
     """To the end, in a process like those that are killed: with other threads, sums are rounded in another order.
 
     Returns the log.
     """
-    with Process(film, *OUTPUTS, *more, cwd=folder) as started:
+    with Process(film, *asked(sinks), *more, cwd=folder) as started:
         status, _ = started.end(timeout=120)
     assert status == command_line.DONE, started.err
     return "".join(started.err)
 
 
-def kill_after(film: Path, folder: Path, frames: int, *more: str) -> None:
-    with Process(film, *OUTPUTS, *more, cwd=folder) as started:
+def kill_after(film: Path, folder: Path, frames: int, *more: str, sinks: tuple[str, ...] = SINKS) -> None:
+    with Process(film, *asked(sinks), *more, cwd=folder) as started:
         deadline = time.monotonic() + 90
-        while journalled(folder) < frames:
+        while journalled(folder, len(sinks)) < frames:
             assert time.monotonic() < deadline, started.err
             assert started.process.poll() is None, started.err
             time.sleep(0.005)
@@ -140,11 +144,11 @@ def test_killed_twice_it_comes_to_the_same(film: Path, tmp_path: Path) -> None:
 def test_a_measured_scale_is_that_of_the_run_before(film: Path, tmp_path: Path, frames: int, goes_on: bool) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"
     options = ("--scale-from", "80,60=2", "--fov", "60")
-    kill_after(film, killed, frames, *options)
-    log = finish(film, killed, *options)
+    kill_after(film, killed, frames, *options, sinks=QUICK_SINKS)
+    log = finish(film, killed, *options, sinks=QUICK_SINKS)
     assert ("going on behind frame" in log) == goes_on  # after a second it has been measured
     assert ("depth is scaled by" in log) != goes_on
-    finish(film, alone, *options)
+    finish(film, alone, *options, sinks=QUICK_SINKS)
     pictures = [sorted((folder / "png").iterdir()) for folder in (killed, alone)]
     for of_killed, of_alone in zip(*pictures, strict=True):
         assert (cv2.imread(of_killed, cv2.IMREAD_UNCHANGED) == cv2.imread(of_alone, cv2.IMREAD_UNCHANGED)).all()
@@ -155,7 +159,7 @@ def test_killed_at_ten_random_moments(film: Path, tmp_path: Path) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"
     chance = random.Random(7)
     for _ in range(10):
-        with Process(film, *OUTPUTS, cwd=killed) as started:
+        with Process(film, *asked(SINKS), cwd=killed) as started:
             time.sleep(chance.uniform(2, 9))
             started.process.kill()
     finish(film, killed)

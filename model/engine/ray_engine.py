@@ -20,9 +20,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,8 +47,12 @@ if TYPE_CHECKING:
 
 _PER_WORKER = 3  # batches: one is computed, one comes or goes, one may wait
 _RESTARTS, _RETRIES = 20, 3  # of a worker in a run, and of a batch that kills whoever has it
-_CONNECT_S = 5.0
+_CONNECT_S, _ANSWER_S = 5.0, 10.0  # of a machine, and of Ray on it
 _TELL_S = 30.0
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nobody is told of this run
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # nor warned of what Ray means to change
+}
 _log = logging.getLogger(__name__)
 
 
@@ -92,7 +99,7 @@ class RayEngine:
             if model == "auto":
                 model, reason = resolve_auto(cuda_available=gpus > 0, may_download=may_download)
                 _log.info("model %s. %s", model, reason)
-            _log.info("%d workers of Ray, each with %d cores and %g GPUs", count, cpus, gpus)
+            _log.info("workers of Ray: %d; each has %d of the cores and %g of the GPUs", count, cpus, gpus)
             self._workers = self._start(model, config, count, gpus, cpus)
             about = self._alike()
         except BaseException:
@@ -193,22 +200,29 @@ class RayEngine:
                 if not missing:
                     break
                 _log.info("waiting for %d of %d workers of Ray", len(missing), len(abouts))
+        check_alike(found)
         first: About = found[0]
-        from importlib.metadata import version
-
-        if first.program != version("depth-pro-stream"):
-            raise ConfigError(
-                f"the worker at {first.place} runs version {first.program}, this is {version('depth-pro-stream')}; "
-                "install the same on all machines"
-            )
-        for other in found[1:]:
-            for name in (field.name for field in fields(other) if field.name != "place"):
-                if getattr(first, name) != getattr(other, name):
-                    raise ConfigError(
-                        f"workers of Ray are not alike, {name}: {getattr(first, name)} at {first.place}, "
-                        f"{getattr(other, name)} at {other.place}; make the machines alike, or use one kind of them"
-                    )
         return first
+
+
+def check_alike(workers: Sequence[About]) -> None:
+    """Whether depth is the same whoever computes it.
+
+    Raises:
+        ConfigError: a worker is not as the first one, or runs another version than this process.
+    """
+    first, here = workers[0], version("depth-pro-stream")
+    if first.program != here:
+        raise ConfigError(
+            f"the worker at {first.place} runs version {first.program}, this is {here}; install one on all machines"
+        )
+    for other in workers[1:]:
+        for name in (field.name for field in fields(other) if field.name != "place"):
+            if (one := getattr(first, name)) != (another := getattr(other, name)):
+                raise ConfigError(
+                    f"workers of Ray are not alike, {name}: {one} at {first.place}, {another} at {other.place}; "
+                    "make the machines alike, or use one kind of them"
+                )
 
 
 class _RayStage:
@@ -262,8 +276,8 @@ def _ray() -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of this run
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # and nobody warned of what is to change
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as exc:
@@ -309,6 +323,19 @@ def _check_reachable(address: str) -> None:
             f"nobody answers at RAY_ADDRESS={address} ({exc.strerror or exc}); start the cluster with `ray start "
             "--head`, or leave RAY_ADDRESS out for Ray on this machine"
         ) from exc
+    # Ray's own question, as its containers are asked: joining would try for a minute, and tell of each attempt.
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=_ANSWER_S)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"what answers at RAY_ADDRESS={address} is not Ray") from None
+    except subprocess.CalledProcessError as exc:
+        if b"AuthenticationError" in exc.stderr:
+            raise ConfigError(
+                f"the cluster at RAY_ADDRESS={address} asks for its token; have it in ~/.ray/auth_token and set "
+                "RAY_AUTH_MODE=token"
+            ) from None
+        raise ConfigError(f"what answers at RAY_ADDRESS={address} is not Ray, or not its version here") from None
 
 
 @contextmanager
@@ -322,17 +349,8 @@ def _ray_errors(ray: Any) -> Iterator[None]:
             raise cause from exc
         raise ModelError(f"a worker of Ray failed: {type(cause).__name__}: {one_line(cause)[:300]}") from exc
     except ray.exceptions.RayActorError as exc:
-        raise _of_dead_worker(exc) from exc
+        raise ModelError(
+            f"workers of Ray die again and again, their machines may be out of memory: {one_line(exc)[:300]}"
+        ) from exc
     except ray.exceptions.RayError as exc:
         raise ModelError(f"Ray failed: {one_line(exc)[:300]}") from exc
-
-
-def _of_dead_worker(error: Any) -> DepthStreamError:
-    """What a worker died of: an error of ours where it could not begin, as its text tells it."""
-    text = str(error)
-    told = [line for line in text.splitlines() if "stream.errors." in line]
-    if told:
-        return ModelError(f"a worker of Ray cannot run the network: {told[-1].partition(': ')[2]}")
-    return ModelError(
-        f"workers of Ray die again and again, their machines may be out of memory: {one_line(text)[:300]}"
-    )

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 
 import numpy as np
@@ -18,14 +19,15 @@ import numpy.typing as npt
 import torch
 
 from model.config import EngineConfig
-from model.engine.device import torch_errors
+from model.engine.device import choose_device, torch_errors
 from model.engine.engine import Engine
-from model.engine.passage import Lane
+from model.engine.passage import Lane, Stage
 from model.engine.precision import Precision
 from model.engine.process import prepare_process
 from model.focal.lens import Lens
 from model.pixels.metres import resized
 from model.weights import checksum, load
+from stream.errors import WeightsError
 from stream.frame import Frame
 
 
@@ -83,42 +85,55 @@ class About:
 class Worker:
     """An engine in a process of its own. Two threads of Ray call it: one computes while the other sends its results.
 
+    The engine is made by the first call that needs it: what is wrong with it is then that call's error, and no death.
+
     Args:
         model: as :func:`model.weights.load` takes it.
         config: of the engine.
         threads: that torch computes with on a CPU.
         number: of the worker, from 0.
-
-    Raises:
-        DepthStreamError: there is no such model here, or it cannot run.
     """
 
     def __init__(self, model: str, config: EngineConfig, threads: int, number: int) -> None:
-        self._threads, self._number = threads, number
-        torch.set_num_threads(threads)
-        loaded = load(model)
-        self._engine = Engine(loaded, config)
-        prepare_process(self._engine.device)
-        self._stage = self._engine.stage()
+        self._model, self._config, self._threads, self._number = model, config, threads, number
         self._lanes: list[Lane] = []
         self._computing = threading.Lock()
-        device = self._engine.device
-        self._about = About(
-            program=version("depth-pro-stream"),
-            torch=torch.__version__,
-            weights=checksum(loaded.network),
-            device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            label=self._engine.label,
-            precision=self._engine.precision,
-            input_size=self._engine.input_size,
-            output_size=self._engine.output_size,
-            trained=loaded.trained,
-            place=f"{socket.gethostname()}, process {os.getpid()}",
-        )
 
     def about(self) -> About:
-        """What it is."""
-        return self._about
+        """What it is.
+
+        Raises:
+            DepthStreamError: there is no such model here, or it cannot run.
+        """
+        with self._computing:
+            engine, device = self._engine, self._engine.device
+            return About(
+                program=version("depth-pro-stream"),
+                torch=torch.__version__,
+                weights=self._weights,
+                device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+                label=engine.label,
+                precision=engine.precision,
+                input_size=engine.input_size,
+                output_size=engine.output_size,
+                trained=self._trained,
+                place=f"{socket.gethostname()}, process {os.getpid()}",
+            )
+
+    @cached_property
+    def _engine(self) -> Engine:
+        torch.set_num_threads(self._threads)
+        prepare_process(choose_device(self._config.device))
+        try:
+            loaded = load(self._model)
+        except WeightsError as exc:
+            raise WeightsError(f"{exc} (on {socket.gethostname()}, a worker of Ray)") from exc
+        self._weights, self._trained = checksum(loaded.network), loaded.trained
+        return Engine(loaded, self._config)
+
+    @cached_property
+    def _stage(self) -> Stage:
+        return self._engine.stage()
 
     def prepare(self, with_fov: Sequence[bool]) -> None:
         """See :meth:`Engine.prepare`."""
@@ -134,9 +149,9 @@ class Worker:
             ModelError: the device failed or is out of memory.
         """
         torch.set_num_threads(self._threads)  # what OpenMP is told holds for the thread that tells it
-        streams = self._engine.streams
         with torch_errors(), torch.inference_mode():
             with self._computing:
+                streams = self._engine.streams
                 self._engine.prepare(with_fov=[with_fov])  # only a worker that has been started anew has not done it
                 lanes = self._take_lanes(pictures)
                 done = self._stage.compute(lanes, precision, with_fov=with_fov, with_coarse=with_coarse)

@@ -22,7 +22,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from importlib.metadata import version
@@ -94,7 +94,7 @@ class RayEngine:
         self._processes: dict[int, int] = {}  # of workers
         _connect(self._ray)
         try:
-            count, gpus, cpus = self._sizes(config, asked)
+            count, gpus, cpus = worker_sizes(self._ray.cluster_resources(), config, asked)
             config = replace(config, device="cuda" if gpus else "cpu")
             if model == "auto":
                 model, reason = resolve_auto(cuda_available=gpus > 0, may_download=may_download)
@@ -158,25 +158,6 @@ class RayEngine:
         found: list[Seen] = seen
         return found
 
-    def _sizes(self, config: EngineConfig, asked: RayConfig) -> tuple[int, float, int]:
-        """How many workers, and GPUs and cores of each."""
-        there = self._ray.cluster_resources()
-        all_gpus, all_cpus = there.get("GPU", 0.0), there.get("CPU", 0.0)
-        gpus = asked.worker_gpus
-        if gpus is None:
-            gpus = 1.0 if all_gpus and config.device != "cpu" else 0.0
-        if config.device == "cuda" and not gpus:
-            raise ConfigError("`device=cuda` needs GPUs, and the workers of Ray get none; leave it out")
-        cpus = asked.worker_cpus or (1 if gpus else min(torch.get_num_threads(), max(int(all_cpus), 1)))
-        room = int(min(all_cpus // cpus, all_gpus // gpus if gpus else all_cpus))
-        count = asked.workers or max(room, 1)
-        if count > room:
-            raise ConfigError(
-                f"{count} workers of {cpus} cores and {gpus:g} GPUs each do not fit: Ray has {all_cpus:g} cores and "
-                f"{all_gpus:g} GPUs; choose other `workers`, `worker_cpus` or `worker_gpus`"
-            )
-        return count, gpus, cpus
-
     def _start(self, model: str, config: EngineConfig, count: int, gpus: float, cpus: int) -> list[Any]:
         from model.engine.ray_worker import Worker
 
@@ -203,6 +184,34 @@ class RayEngine:
         check_alike(found)
         first: About = found[0]
         return first
+
+
+def worker_sizes(there: Mapping[str, float], config: EngineConfig, asked: RayConfig) -> tuple[int, float, int]:
+    """How many workers, and the GPUs and cores of each.
+
+    Args:
+        there: the cluster's ``CPU`` and ``GPU``, as Ray counts them.
+        config: of their engines.
+        asked: by the user.
+
+    Raises:
+        ConfigError: they do not fit.
+    """
+    all_gpus, all_cpus = there.get("GPU", 0.0), there.get("CPU", 0.0)
+    gpus = asked.worker_gpus
+    if gpus is None:
+        gpus = 1.0 if all_gpus and config.device != "cpu" else 0.0
+    if config.device == "cuda" and not gpus:
+        raise ConfigError("`device=cuda` needs GPUs, and the workers of Ray get none; leave it out")
+    cpus = asked.worker_cpus or (1 if gpus else min(torch.get_num_threads(), max(int(all_cpus), 1)))
+    room = int(min(all_cpus // cpus, all_gpus // gpus if gpus else all_cpus))
+    count = asked.workers or max(room, 1)
+    if count > room:
+        raise ConfigError(
+            f"workers that do not fit: {count} with {cpus} cores and {gpus:g} GPUs each, and Ray has {all_cpus:g} "
+            f"cores and {all_gpus:g} GPUs; choose other `workers`, `worker_cpus` or `worker_gpus`"
+        )
+    return count, gpus, cpus
 
 
 def check_alike(workers: Sequence[About]) -> None:

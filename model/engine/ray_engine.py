@@ -290,9 +290,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as exc:
-        raise ConfigError(
-            "`engine=ray` needs Ray, which is not installed; pip install 'depth-pro-stream[ray]'"
-        ) from exc
+        raise ConfigError("`engine=ray` needs the Python package ray: pip install '.[ray]'") from exc
     return ray
 
 

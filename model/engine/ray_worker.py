@@ -65,7 +65,7 @@ class About:
     Attributes:
         program, torch: versions.
         weights: a checksum of them.
-        device: the processor's or card's name.
+        device: the card's name, or what the processor can do.
         label, precision, input_size, output_size, trained: as of an :class:`Engine` and its model.
         place: host and process, for people.
     """
@@ -111,7 +111,7 @@ class Worker:
                 program=version("depth-pro-stream"),
                 torch=torch.__version__,
                 weights=self._weights,
-                device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+                device=torch.cuda.get_device_name(device) if device.type == "cuda" else _instructions(),
                 label=engine.label,
                 precision=engine.precision,
                 input_size=engine.input_size,
@@ -194,3 +194,8 @@ class Worker:
             uploaded = streams.mark("upload")
         streams.wait("compute", uploaded)
         return lanes
+
+
+def _instructions() -> str:
+    """The processor's, by which its libraries choose how they add up."""
+    return f"cpu with {torch.backends.cpu.get_cpu_capability()}"  # type: ignore[no-untyped-call]

@@ -101,7 +101,7 @@ class RayEngine:
                 _log.info("model %s. %s", model, reason)
             _log.info("workers of Ray: %d; each has %d of the cores and %g of the GPUs", count, cpus, gpus)
             self._workers = self._start(model, config, count, gpus, cpus)
-            about = self._alike()
+            about = self._about = self._alike()
         except BaseException:
             self.close()
             raise
@@ -148,13 +148,17 @@ class RayEngine:
         """Wait for what a worker has found.
 
         Raises:
+            ConfigError: it has been started anew where depth would be another.
             ModelError: it cannot run the network, or dies whenever it tries.
         """
         with _ray_errors(self._ray):
             process, number, seen = self._ray.get(reference)
         if self._processes.setdefault(number, process) != process:
             self._processes[number] = process
-            _log.warning("worker %d of Ray has died; another has its frames", number + 1)
+            with _ray_errors(self._ray):
+                about: About = self._ray.get(self._workers[number].about.remote())
+            _log.warning("worker %d of Ray has died and was started anew (%s)", number + 1, about.place)
+            check_alike([self._about, about])  # it may be on another machine now
         found: list[Seen] = seen
         return found
 

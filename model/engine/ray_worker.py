@@ -198,4 +198,4 @@ class Worker:
 
 def _instructions() -> str:
     """The processor's, by which its libraries choose how they add up."""
-    return f"cpu with {torch.backends.cpu.get_cpu_capability()}"  # type: ignore[no-untyped-call]
+    return f"cpu with {torch.backends.cpu.get_cpu_capability()}"

@@ -22,7 +22,7 @@ from cyclopts import Group, Parameter
 from rich.console import Console
 from rich.progress import Progress
 
-from model.config import EngineConfig, EstimatorConfig
+from model.config import EngineConfig, EstimatorConfig, RayConfig
 from model.focal import CameraConfig, FocalConfig, GivenCamera
 from model.scale import DepthScaler, ScaleConfig
 from sinks import for_camera, open_sink
@@ -75,6 +75,7 @@ _log = logging.getLogger("run_stream")
 
 if TYPE_CHECKING:
     from model.engine import Engine
+    from model.engine.ray_engine import RayEngine
     from model.estimator import DepthProEstimator
     from model.lab.demo import DemoScore
 
@@ -99,6 +100,8 @@ def run(
     excerpt: Annotated[ExcerptConfig, Parameter(name="*", group=_SOURCE)] = ExcerptConfig(),
     reading: Annotated[SourceConfig, Parameter(name="*", group=_SOURCE)] = SourceConfig(),
     model: Annotated[str, Parameter(group=_NETWORK)] = "auto",
+    where: Annotated[Literal["local", "ray"], Parameter(name="--engine", group=_NETWORK)] = "local",
+    ray: Annotated[RayConfig, Parameter(name="*", group=_NETWORK)] = RayConfig(),
     engine: Annotated[EngineConfig, Parameter(name="*", group=_NETWORK)] = EngineConfig(),
     estimator: Annotated[EstimatorConfig, Parameter(name="*", group=_NETWORK)] = EstimatorConfig(),
     focal: Annotated[Literal["off", "filter", "lock", "shot"], Parameter(group=_CAMERA)] = FocalConfig().mode,
@@ -133,6 +136,8 @@ def run(
         host:port to serve /metrics (Prometheus) and /health on; without a host to this machine alone.
     model
         auto, depth-pro, nano, or the path of a checkpoint. auto: depth-pro on a CUDA device, else nano.
+    where
+        local: this process runs the network; ray, for files: workers do, on this machine or the cluster at RAY_ADDRESS.
     focal
         How estimated focal lengths are steadied. off: each frame's own; filter: smooth, follows zooms; lock: for a
         fixed lens, frozen once known; shot, for files: by a look ahead, one for each shot, or a smooth zoom.
@@ -144,6 +149,7 @@ def run(
         reading=reading,
         excerpt=excerpt,
         model=model,
+        ray=ray if where == "ray" else None,
         engine=engine,
         estimator=estimator,
         focal=FocalConfig() if focal == "shot" else FocalConfig(mode=focal),
@@ -159,7 +165,7 @@ def run(
 
             told = serve(metrics, lambda: [status for p in running[-1:] for status in p.status()])
             serving.enter_context(closing(told))
-        session = _Session(settings, console, running)
+        session = serving.enter_context(closing(_Session(settings, console, running)))
         sink = [*sink, "view:"] if view else sink
         if out is None and not is_batch(source):
             return session.run(name_sources(source), sink).status
@@ -177,6 +183,7 @@ class _Settings:
     reading: SourceConfig
     excerpt: ExcerptConfig
     model: str
+    ray: RayConfig | None
     engine: EngineConfig
     estimator: EstimatorConfig
     focal: FocalConfig
@@ -199,7 +206,12 @@ class _Session:
 
     def __init__(self, settings: _Settings, console: Console, running: list[Pipeline]) -> None:
         self._settings, self._console, self._running = settings, console, running
-        self._network: Engine | None = None
+        self._network: Engine | RayEngine | None = None
+
+    def close(self) -> None:
+        """Let workers of Ray go."""
+        if self._settings.ray is not None and self._network is not None:
+            self._network.close()  # type: ignore[union-attr]
 
     def run(self, named: dict[str, str], sinks: Sequence[str], *, place: Place | None = None) -> _Ending:
         """From ``named`` sources to ``sinks``, to the end.
@@ -240,6 +252,8 @@ class _Session:
         sources = [opened.enter_context(closing(self._open(uri, endless=endless))) for uri in named.values()]
         if s.looks_ahead and (live := [source.info.name for source in sources if source.info.live]):
             raise ConfigError(f"{live[0]} is a camera, and `focal=shot` looks ahead; use filter or lock")
+        if s.ray is not None:
+            _check_for_ray(s.estimator, [source.info for source in sources])
         outputs = [
             self._sinks(name, uri, sinks, source.info, several=several, opened=opened)
             for (name, uri), source in zip(named.items(), sources, strict=True)
@@ -251,7 +265,8 @@ class _Session:
         ]
         if self._network is None:
             infos = [source.info for source in sources]
-            self._network = _network(s.model, s.engine, infos=infos, may_download="demo" not in named.values())
+            may_download = "demo" not in named.values()
+            self._network = _network(s.model, s.engine, s.ray, infos=infos, may_download=may_download)
         streams = []
         for (name, uri), source, given, scaler, made in zip(
             named.items(), sources, givens, scalers, outputs, strict=True
@@ -381,24 +396,42 @@ def list_cameras() -> int:
     return DONE
 
 
-def _network(model: str, config: EngineConfig, *, infos: Sequence[SourceInfo], may_download: bool) -> Engine:
+def _network(
+    model: str, config: EngineConfig, ray: RayConfig | None, *, infos: Sequence[SourceInfo], may_download: bool
+) -> Engine | RayEngine:
     """The network, ready to run, for all sources."""
     from model.engine import Engine, prepare_process
     from model.engine.device import choose_device
+    from model.engine.ray_engine import RayEngine
     from model.weights import load, resolve_auto
 
-    device = choose_device(config.device)
-    prepare_process(device)
-    if model == "auto":
-        model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=may_download)
-        _log.info("model %s. %s", model, reason)
-    loaded = load(model)
-    running = Engine(loaded, config, compile_beside=any(info.live for info in infos))
-    if not loaded.trained:
-        _log.warning("%s is untrained: its depth means nothing yet, and every output says so", loaded.name)
+    running: Engine | RayEngine
+    if ray is not None:
+        prepare_process(choose_device("cpu"))
+        running = RayEngine(model, config, ray, may_download=may_download)
+        trained, name = running.trained, running.label
+    else:
+        device = choose_device(config.device)
+        prepare_process(device)
+        if model == "auto":
+            model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=may_download)
+            _log.info("model %s. %s", model, reason)
+        loaded = load(model)
+        running = Engine(loaded, config, compile_beside=any(info.live for info in infos))
+        trained, name = loaded.trained, loaded.name
+    if not trained:
+        _log.warning("%s is untrained: its depth means nothing yet, and every output says so", name)
     for info in infos:
-        _log.info("%s: %s in %s on %s", info.name, loaded.name, running.precision, running.device)
+        _log.info("%s: %s in %s on %s", info.name, name, running.precision, running.device)
     return running
+
+
+def _check_for_ray(config: EstimatorConfig, infos: Sequence[SourceInfo]) -> None:
+    """Frames must not depend on how many are on their way, nor be worth less when they come later."""
+    if live := [info.name for info in infos if info.live]:
+        raise ConfigError(f"{live[0]} is a camera, and `engine=ray` is for files; leave it out")
+    if config.fov_every > 1:
+        raise ConfigError("`fov_every` waits for the frames before, and with `engine=ray` they are elsewhere")
 
 
 def estimator_config_for(info: SourceInfo, config: EstimatorConfig) -> EstimatorConfig:
@@ -416,7 +449,7 @@ def _scaler(config: ScaleConfig, info: SourceInfo, outputs: Sequence[Sink]) -> D
 
 
 def _estimator(
-    network: Engine,
+    network: Engine | RayEngine,
     camera: GivenCamera,
     focal: FocalConfig,
     config: EstimatorConfig,
@@ -431,7 +464,7 @@ def _estimator(
     )
 
 
-def _foresee(source: Source, network: Engine, config: FocalConfig, console: Console) -> list[FocalEstimate]:
+def _foresee(source: Source, network: Engine | RayEngine, config: FocalConfig, console: Console) -> list[FocalEstimate]:
     """The focal length of each frame of a file that is opened for this."""
     from model.focal.hindsight import focal_track
     from model.lookahead import look_ahead

@@ -58,6 +58,33 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RayConfig:
+    """Who runs the network where Ray gives it to workers: :class:`model.engine.ray_engine.RayEngine`.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    workers: int | None = None
+    """ray: processes that hold the network. Default: as many as the cluster has GPUs, or else CPUs, for."""
+
+    worker_gpus: float | None = None
+    """ray: GPUs of a worker; 0.5: two share one; 0: the CPU. Default: 1 where the cluster has any."""
+
+    worker_cpus: int | None = None
+    """ray: cores of a worker. Default: 1 beside a GPU, else as many as torch uses in one process here."""
+    # On a CPU the number of threads decides how sums are rounded: with as many, depth is the same bit for bit.
+
+    def __post_init__(self) -> None:
+        for field in ("workers", "worker_cpus"):
+            if (value := getattr(self, field)) is not None:
+                _check_count(field, value, 10_000)
+        gpus = self.worker_gpus
+        if gpus is not None and not (0 <= gpus <= 1):
+            raise ConfigError(f"`worker_gpus` must be from 0 to 1, a worker uses one GPU at most, not {gpus}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EstimatorConfig:
     """How frames go through the engine, and what comes out.
 

@@ -37,11 +37,12 @@ from torch import Tensor
 from model.config import EstimatorConfig
 from model.engine.device import torch_errors
 from model.engine.engine import Engine
+from model.engine.passage import Lane
 from model.engine.precision import Precision, wider
 from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_or_none
 from model.focal.scene_cut import SceneCutDetector
 from model.pixels.metres import metric_depth, parse_output_size
-from model.pixels.planes import host_tensor, image_from_planes, network_input
+from model.pixels.planes import image_from_planes
 from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
 from model.steady import SteadyStage, Tracks
@@ -53,42 +54,12 @@ from stream.frame import (
     DepthScale,
     FocalEstimate,
     Frame,
-    Geometry,
     ScaleCorrection,
 )
 from stream.ports import Event, Lease
 
 _log = logging.getLogger(__name__)
 _STEADY_STD = 0.01  # of log focal: so well known, it need not be estimated in every frame
-_COARSE = 192  # values on a side, at least, that the filter of scale looks at
-
-
-class _Lane:
-    """The device's side of one frame in flight: its planes, and what of its result is page-locked on the host."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._geometry: Geometry | None = None
-        self.planes: list[Tensor] = []
-        self.fov_and_finite = torch.zeros(2, dtype=torch.float32, pin_memory=device.type == "cuda")
-        self.coarse = torch.empty(0, 0)  # canonical inverse depth
-
-    def keep_coarse(self, C_SS: Tensor) -> None:
-        """Start copying single values of ``C_SS`` to the host. Allocates once per size."""
-        step = max(1, len(C_SS) // _COARSE)
-        coarse = C_SS[step // 2 :: step, step // 2 :: step].float()
-        if self.coarse.shape != coarse.shape:
-            self.coarse = torch.empty(coarse.shape, pin_memory=self._device.type == "cuda")
-        self.coarse.copy_(coarse, non_blocking=True)
-
-    def upload(self, frame: Frame) -> None:
-        """Copy the frame's planes here. Allocates once per geometry."""
-        sources = [host_tensor(p) for p in frame.planes]
-        if frame.geometry != self._geometry:
-            self.planes = [torch.empty(s.shape, dtype=s.dtype, device=self._device) for s in sources]
-            self._geometry = frame.geometry
-        for mine, source in zip(self.planes, sources, strict=True):
-            mine.copy_(source, non_blocking=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +67,7 @@ class _Queued:
     """A frame whose planes are on their way to the device, before its network."""
 
     frame: Frame
-    lane: _Lane
+    lane: Lane
     dropped: int
     scene_cut: bool
     given: CameraIntrinsics | None
@@ -108,11 +79,10 @@ class _Queued:
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """A frame whose network runs or has run; ``done`` happens when the numbers of its lane are on the host."""
+    """A frame whose network runs or has run; ``done`` happens when what it found is in the frame's lane."""
 
     queued: _Queued
     precision: Precision
-    C_SS: Tensor
     done: Event
 
 
@@ -190,10 +160,10 @@ class DepthProEstimator:
         self._foreseen = None if foreseen is None else iter(foreseen)
         self._cuts = SceneCutDetector()
         self._steadying = SteadyStage() if config.steady == "scale" else None
-        self._input_grid, self._output_grid = GridMemory(engine.device), GridMemory(engine.device)
-        self._capacity = engine.config.batch * (config.in_flight if engine.device.type == "cuda" else 1)
+        self._stage, self._output_grid = engine.stage(), GridMemory(engine.device)
+        self._capacity = self._stage.capacity(config.in_flight)
         with torch_errors():
-            self._lanes = deque(_Lane(engine.device) for _ in range(self._capacity))
+            self._lanes = deque(Lane(engine.device) for _ in range(self._capacity))
         self._queued: list[_Queued] = []  # for their batch to be full
         self._computed: deque[_Computed] = deque()
         self._reference: _Reference | None = None
@@ -233,7 +203,7 @@ class DepthProEstimator:
         lane = self._lanes.popleft()
         with _on_device():
             with self._streams.on("upload"):
-                lane.upload(frame)
+                self._upload(lane, frame, lens)
                 uploaded = self._streams.mark("upload")
             lease.release(after=uploaded)
             self._streams.wait("compute", uploaded)
@@ -267,11 +237,10 @@ class DepthProEstimator:
         with _on_device():
             job = self._finite(first)
             focal, camera = self._camera_of(job)
-            width, height = self._output_size or (job.queued.frame.width, job.queued.frame.height)
             scale = self._scaler.scale
             steady = self._correction_of(job, camera, focal)
             factor = (1.0 if scale is None else scale.factor) * (1.0 if steady is None else math.exp(steady.log))
-            depth, image = self._download(job, factor * focal.smoothed_px, width=width, height=height)
+            depth, image = self._download(job, factor * focal.smoothed_px)
         queued = job.queued
         self._lanes.append(queued.lane)
         try:
@@ -282,7 +251,7 @@ class DepthProEstimator:
         return DepthFrame(
             capture=queued.frame.capture,
             depth=depth.numpy(),
-            camera=camera.resized(width, height),
+            camera=camera.resized(queued.lane.width, queued.lane.height),
             focal=focal,
             source_width=queued.frame.width,
             source_height=queued.frame.height,
@@ -353,7 +322,7 @@ class DepthProEstimator:
         queued = _Queued(reference.frame, lane, 0, False, None, reference.lens, with_fov, False, None)
         with _on_device():
             with self._streams.on("upload"):
-                lane.upload(reference.frame)
+                self._upload(lane, reference.frame, reference.lens)
                 uploaded = self._streams.mark("upload")
             self._streams.wait("compute", uploaded)
             (job,) = self._compute([queued], self._engine.precision)
@@ -382,33 +351,24 @@ class DepthProEstimator:
 
     def _compute(self, batch: list[_Queued], precision: Precision) -> list[_Computed]:
         """Queue preprocessing and network for ``batch``."""
-        size = self._engine.input_size
-        with self._streams.on("compute"):
-            x_B3SS = torch.cat([self._network_input(queued, size) for queued in batch])
-            C_BSS, fov_B = self._engine.run(x_B3SS, precision, with_fov=any(queued.with_fov for queued in batch))
-            if fov_B is None:
-                fov_B = C_BSS.new_zeros(len(batch))
-            finite_B = torch.isfinite(C_BSS).flatten(1).all(1) & torch.isfinite(fov_B)
-            numbers_B2 = torch.stack((fov_B, finite_B.to(fov_B.dtype)), dim=1)
-            for queued, numbers_2 in zip(batch, numbers_B2, strict=True):
-                queued.lane.fov_and_finite.copy_(numbers_2, non_blocking=True)
-            if self._steadying is not None:
-                for queued, C_SS in zip(batch, C_BSS, strict=True):
-                    queued.lane.keep_coarse(C_SS)
-            done = self._streams.mark("compute")
-        return [_Computed(queued, precision, C_SS, done) for queued, C_SS in zip(batch, C_BSS, strict=True)]
+        done = self._stage.compute(
+            [queued.lane for queued in batch],
+            precision,
+            with_fov=any(queued.with_fov for queued in batch),
+            with_coarse=self._steadying is not None,
+        )
+        return [_Computed(queued, precision, done) for queued in batch]
 
-    def _network_input(self, queued: _Queued, size: int) -> Tensor:
-        grid = self._input_grid.grid(queued.lens, queued.frame, width=size, height=size)
-        places_SS2 = None if grid is None else grid.places_HW2
-        return network_input(queued.lane.planes, queued.frame, size=size, grid_SS2=places_SS2)
+    def _upload(self, lane: Lane, frame: Frame, lens: Lens | None) -> None:
+        width, height = self._output_size or (frame.width, frame.height)
+        lane.upload(frame, lens, width=width, height=height)
 
     # After the network ------------------------------------------------------------------------------------------------
 
     def _finite(self, job: _Computed) -> _Computed:
         """``job``, or the same frame in the next wider type if it is not finite and there is one."""
         precision = wider(job.precision)
-        if _is_finite(job) or precision is None:
+        if job.queued.lane.is_finite or precision is None:
             return job
         queued = job.queued  # whose planes are still in their lane
         index = queued.frame.capture.index
@@ -420,8 +380,8 @@ class DepthProEstimator:
     def _camera_of(self, job: _Computed) -> tuple[FocalEstimate, CameraIntrinsics]:
         """The focal length that scales this frame, and the camera it makes."""
         queued, frame = job.queued, job.queued.frame
-        fov_deg = float(queued.lane.fov_and_finite[0])
-        raw_px = focal_or_none(fov_deg, frame.width) if queued.with_fov and _is_finite(job) else None
+        is_seen = queued.with_fov and queued.lane.is_finite
+        raw_px = focal_or_none(queued.lane.fov_deg, frame.width) if is_seen else None
         focal = self._track(frame, raw_px=raw_px, scene_cut=queued.scene_cut, given=queued.given)
         cut_ahead = any(a.scene_cut for a in self._queued) or any(a.queued.scene_cut for a in self._computed)
         self._steady = focal.log_std < _STEADY_STD and not cut_ahead
@@ -486,14 +446,15 @@ class DepthProEstimator:
             scene_cut=queued.scene_cut,
         )
 
-    def _download(self, job: _Computed, focal_px: float, *, width: int, height: int) -> tuple[Tensor, Tensor | None]:
+    def _download(self, job: _Computed, focal_px: float) -> tuple[Tensor, Tensor | None]:
         """Depth ``float32 [H, W]`` and, if wanted, the picture ``uint8 [H, W, 3]``, both on the host."""
-        queued = job.queued
+        queued, lane = job.queued, job.queued.lane
+        width, height = lane.width, lane.height
         with self._streams.on("download"):
             self._streams.wait("download", job.done)
             ratio = focal_px / queued.frame.width
-            depth_HW = metric_depth(job.C_SS, focal_ratio=ratio, width=width, height=height)
-            if not _is_finite(job):
+            depth_HW = metric_depth(lane.C_HW, focal_ratio=ratio, width=width, height=height)
+            if not lane.is_finite:
                 depth_HW.fill_(math.nan)
             grid = self._output_grid.grid(queued.lens, queued.frame, width=width, height=height)
             if grid is not None and grid.nothing_HW is not None:
@@ -527,11 +488,6 @@ def _image(queued: _Queued, grid: Grid | None, *, width: int, height: int) -> Te
     if grid is not None and grid.nothing_HW is not None:
         image_HW3.masked_fill_(grid.nothing_HW[..., None], 0)
     return image_HW3
-
-
-def _is_finite(job: _Computed) -> bool:
-    """Whether the network's output is; known once ``job.done`` has happened."""
-    return bool(job.queued.lane.fov_and_finite[1])
 
 
 def _to_host(x: Tensor) -> Tensor:

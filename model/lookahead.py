@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import torch
 
 from model.engine.device import torch_errors
 from model.engine.engine import Engine
+from model.engine.passage import Lane
 from model.focal.hindsight import Glimpse
 from model.focal.scene_cut import SceneCutDetector
 from model.focal.tracker import focal_or_none
-from model.pixels.planes import host_tensor, network_input
 from stream.errors import SourceError
 from stream.frame import Frame
-from stream.ports import Source
+from stream.ports import Event, Source
 
 
 def look_ahead(source: Source, engine: Engine, *, progress: Callable[[int], object] | None = None) -> list[Glimpse]:
@@ -29,32 +30,65 @@ def look_ahead(source: Source, engine: Engine, *, progress: Callable[[int], obje
         SourceError: not one frame could be decoded.
         ModelError: the device failed or is out of memory.
     """
-    cuts, glimpses = SceneCutDetector(), []
+    look = _Look(engine)
     try:
-        for frame in source:
-            scene_cut = cuts.update(frame)
-            raw_px = None if frame.focal_px is not None else _raw_px(frame, engine)
-            glimpses.append(
-                Glimpse(
-                    time_s=frame.capture.time_s,
-                    width=frame.width,
-                    raw_px=raw_px,
-                    metadata_px=frame.focal_px,
-                    scene_cut=scene_cut,
-                )
-            )
+        for count, frame in enumerate(source, 1):
+            look.at(frame)
             if progress is not None:
-                progress(len(glimpses))
+                progress(count)
+        look.finish()
     except SourceError:
-        if not glimpses:  # else whoever reads it again will come as far, and say so
+        look.finish()
+        if not look.glimpses:  # else whoever reads it again will come as far, and say so
             raise
     finally:
         source.close()
-    return glimpses
+    return look.glimpses
 
 
-def _raw_px(frame: Frame, engine: Engine) -> float | None:
-    with torch_errors(), torch.inference_mode(), engine.streams.on("compute"):
-        planes = [host_tensor(plane).to(engine.device) for plane in frame.planes]
-        fov_B = engine.field_of_view(network_input(planes, frame, size=engine.input_size))
-    return focal_or_none(float(fov_B), frame.width)
+class _Look:
+    """Sends frames through that part of the network; as many are on their way as the engine takes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.glimpses: list[Glimpse] = []
+        self._stage, self._streams = engine.stage(), engine.streams
+        self._cuts = SceneCutDetector()
+        self._free = [Lane(engine.device) for _ in range(self._stage.capacity(1))]
+        self._waiting: deque[tuple[Frame, bool, Lane | None, Event | None]] = deque()
+
+    def at(self, frame: Frame) -> None:
+        scene_cut, lane, done = self._cuts.update(frame), None, None
+        if frame.focal_px is None:
+            while not self._free:
+                self._take()
+            lane = self._free.pop()
+            with torch_errors(), torch.inference_mode():
+                with self._streams.on("compute"):
+                    lane.upload(frame, None, width=frame.width, height=frame.height)
+                done = self._stage.field_of_view(lane)
+        self._waiting.append((frame, scene_cut, lane, done))
+        while self._waiting and (not self._free or self._waiting[0][2] is None):
+            self._take()
+
+    def finish(self) -> None:
+        while self._waiting:
+            self._take()
+
+    def _take(self) -> None:
+        """Note what the oldest frame told."""
+        frame, scene_cut, lane, done = self._waiting.popleft()
+        raw_px = None
+        if lane is not None and done is not None:
+            with torch_errors():
+                done.synchronize()
+            raw_px = focal_or_none(lane.fov_deg, frame.width)
+            self._free.append(lane)
+        self.glimpses.append(
+            Glimpse(
+                time_s=frame.capture.time_s,
+                width=frame.width,
+                raw_px=raw_px,
+                metadata_px=frame.focal_px,
+                scene_cut=scene_cut,
+            )
+        )

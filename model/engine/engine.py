@@ -18,6 +18,7 @@ from model.engine.device import choose_device, torch_errors
 from model.engine.device_streams import Queue, streams_for
 from model.engine.graphs import GraphedNetwork, Network, accelerate, choose_launch
 from model.engine.memory import needs_low_memory
+from model.engine.passage import LocalStage, Stage
 from model.engine.precision import DTYPES, Precision, choose, wider
 from model.engine.variants import choose_variant
 from model.network import InferenceNetwork
@@ -80,6 +81,10 @@ class Engine:
         self._variant = choose_variant(config.kernels, self.device, self.precision)
         # What a network that remembers tiles launches depends on the picture; it can neither be recorded nor varied.
         self._is_fast = config.reuse_tiles is None and (self._launch, self._variant) != ("eager", PLAIN)
+
+    def stage(self) -> Stage:
+        """The network as one source's frames go through it."""
+        return LocalStage(self)
 
     def prepare(self, *, with_fov: Sequence[bool]) -> None:
         """Record or compile what :meth:`run` will launch, so that no time is lost to it in mid-stream.

@@ -33,11 +33,19 @@ def metric_depth(C_SS: Tensor, *, focal_ratio: float, width: int, height: int) -
         ``float32 [H, W]``. +Inf where inverse depth is at most :data:`MIN_INVERSE_DEPTH`, NaN where ``C_SS`` is NaN:
         beyond range and no estimate in the terms of REP 117.
     """
-    C_SS = C_SS.to(torch.float32)
-    if C_SS.shape != (height, width):
-        C_SS = F.interpolate(C_SS[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
-    inverse_HW = (C_SS / focal_ratio).clamp(max=MAX_INVERSE_DEPTH)
+    C_HW = resized(C_SS, width=width, height=height)
+    # Multiplied, not divided: torch divides by a number on a CPU and multiplies with its inverse on a GPU, and the same
+    # inverse depth is to be the same depth on both.
+    inverse_HW = (C_HW * (1 / focal_ratio)).clamp(max=MAX_INVERSE_DEPTH)
     return torch.where(inverse_HW <= MIN_INVERSE_DEPTH, torch.inf, inverse_HW.reciprocal())
+
+
+def resized(C_SS: Tensor, *, width: int, height: int) -> Tensor:
+    """Canonical inverse depth at the size that depth will have: ``float32 [H, W]``, bilinear, half-pixel centres."""
+    C_SS = C_SS.to(torch.float32)
+    if C_SS.shape == (height, width):
+        return C_SS
+    return F.interpolate(C_SS[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
 
 
 def parse_output_size(text: str, network_size: int) -> tuple[int, int] | None:

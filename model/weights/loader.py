@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,6 +97,15 @@ def save(
         WeightsError: the file cannot be written.
     """
     checkpoint.write(network, Path(path), trained=trained, notes=notes or {})
+
+
+def checksum(network: DepthProNetwork) -> str:
+    """What tells weights from others: SHA-256 of all tensors in the order of their names, in hexadecimal."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _load_file(path: Path, *, name: str, config: NetworkConfig | None) -> LoadedModel:

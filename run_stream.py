@@ -137,7 +137,7 @@ def run(
     model
         auto, depth-pro, nano, or the path of a checkpoint. auto: depth-pro on a CUDA device, else nano.
     where
-        local: this process runs the network; ray, for files: workers do, on this machine or the cluster at RAY_ADDRESS.
+        local, or ray, for files: workers here or in the cluster at RAY_ADDRESS.
     focal
         How estimated focal lengths are steadied. off: each frame's own; filter: smooth, follows zooms; lock: for a
         fixed lens, frozen once known; shot, for files: by a look ahead, one for each shot, or a smooth zoom.

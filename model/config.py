@@ -66,14 +66,16 @@ class RayConfig:
     """
 
     workers: int | None = None
-    """ray: processes that hold the network. Default: as many as the cluster has GPUs, or else CPUs, for."""
+    """Of Ray. Default: one a GPU, or else what the cores allow."""
 
     worker_gpus: float | None = None
-    """ray: GPUs of a worker; 0.5: two share one; 0: the CPU. Default: 1 where the cluster has any."""
+    """GPUs of each; 0.5: two share one; 0: the CPU."""
+    # Default: 1 where the cluster has any.
 
     worker_cpus: int | None = None
-    """ray: cores of a worker. Default: 1 beside a GPU, else as many as torch uses in one process here."""
-    # On a CPU the number of threads decides how sums are rounded: with as many, depth is the same bit for bit.
+    """Cores of each. Default: 1 beside a GPU, else all."""
+    # All: as many threads as torch uses in one process here. On a CPU their number decides how sums are rounded: with
+    # as many, depth is the same bit for bit.
 
     def __post_init__(self) -> None:
         for field in ("workers", "worker_cpus"):

@@ -26,6 +26,8 @@ from stream.errors import ConfigError, WeightsError
 from tests.support.media import write_video
 from tests.support.process import Process
 
+pytestmark = pytest.mark.usefixtures("logs_go_back")
+
 OUTPUTS = ("--sink", "mm.mkv?codec=ffv1", "--sink", "npz:depth", "--sink", "focal:f.csv")
 RAY = ("--engine", "ray", "--workers", "2", "--worker-cpus", "1")
 FRAMES, CUT = 40, 16

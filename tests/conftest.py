@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,23 @@ from tests.support.rtsp import start_camera
 
 __all__ = ["start_camera"]  # a fixture for all tests
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM)
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in the background without Ctrl-C, and whoever tests start inherits what is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def signals_go_back() -> Iterator[None]:
+    """A command line that ran within a test leaves signals ignored, which processes of later tests would inherit."""
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -137,6 +137,7 @@ def timed(
     processes = processes or os.cpu_count() or 1
     pools = pools_for(folder, network_config(config, start_from), minutes, processes)
     small, large = pools
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the trainer listens: rendering must be ended
     renderer = Renderer(pools, processes)
     later = threading.Timer(60 * minutes * SMALL_PICTURES_UNTIL, renderer.turn_to, [large])
     later.daemon = True

@@ -58,7 +58,7 @@ def options_of(program: CommandLine, capsys: pytest.CaptureFixture[str], *comman
 
 def test_options_that_are_named_exist(capsys: pytest.CaptureFixture[str]) -> None:
     ours = options_of(run_stream.command_line, capsys) | options_of(evaluation, capsys) | options_of(keygen, capsys)
-    ours |= options_of(training, capsys, "render", "fit")
+    ours |= options_of(training, capsys, "render", "fit", "timed")
     for benchmark in (ROOT / "benchmarks").glob("*.py"):
         ours |= {
             f"--{name.replace('_', '-')}" for name in re.findall(r"^    (\w+): ", text_of(benchmark), re.MULTILINE)

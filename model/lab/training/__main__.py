@@ -8,8 +8,10 @@ if __name__ == "__main__":  # importing torch takes seconds
     quiet_start()
 
 import logging
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +22,8 @@ from model.engine import prepare_process
 from model.engine.device import choose_device
 from model.lab.training.config import TrainConfig
 from model.lab.training.pool import Pool, PoolConfig, render
-from model.lab.training.trainer import Trainer
+from model.lab.training.timed import SMALL_PICTURES_UNTIL, Renderer, by_the_clock, pools_for, write_page
+from model.lab.training.trainer import Trainer, network_config
 
 command_line = CommandLine(
     "python -m model.lab.training",
@@ -49,6 +52,7 @@ def render_pool(
         How many render side by side; one per processor core unless given.
     """
     _log_plainly()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes that render would outlive this one
     missing = Pool.create(folder, pool).missing()
     if not missing:
         _log.info("%s has all of its %d pictures", folder, pool.count)
@@ -93,6 +97,63 @@ def fit(
     trained = trainer.run()
     if trained is None:
         raise KeyboardInterrupt
+    print(trained)
+    return DONE
+
+
+@command_line.app.command
+def timed(
+    folder: Path,
+    /,
+    *,
+    minutes: float,
+    config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),
+    start_from: str | None = None,
+    device: str = "auto",
+    processes: int | None = None,
+    pictures: int = 24,
+) -> int:
+    """Render and train side by side for so many minutes. Interrupted, the same command trains for what is left.
+
+    Parameters
+    ----------
+    folder
+        Of the run, as of fit; with the pools in small and large, and a page of pictures in page.
+    minutes
+        How long all stages take together, with a tenth for the first pictures and the page. Steps are not counted.
+    start_from
+        Go on from this network: depth-pro, nano or the path of a checkpoint.
+    device
+        auto, cpu, cuda or cuda:1.
+    processes
+        How many render side by side; one per processor core unless given.
+    pictures
+        Held-out scenes on the page.
+    """
+    _log_plainly()
+    config = by_the_clock(config, minutes)
+    place = choose_device(device)
+    prepare_process(place)
+    processes = processes or os.cpu_count() or 1
+    pools = pools_for(folder, network_config(config, start_from), minutes, processes)
+    small, large = pools
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the trainer listens: rendering must be ended
+    renderer = Renderer(pools, processes)
+    later = threading.Timer(60 * minutes * SMALL_PICTURES_UNTIL, renderer.turn_to, [large])
+    later.daemon = True
+    try:
+        renderer.wait_for_first(config.backbone.batch)
+        later.start()
+        trainer = Trainer(folder, [Pool.open(small), Pool.open(large)], config, start_from=start_from, device=place)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: trainer.stop())
+        trained = trainer.run()
+    finally:
+        later.cancel()
+        renderer.close()
+    if trained is None:
+        raise KeyboardInterrupt
+    write_page(trained, folder / "page", pictures, device)
     print(trained)
     return DONE
 

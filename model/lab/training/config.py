@@ -17,7 +17,8 @@ class StageConfig:
     """One stage: linear warm-up, then a cosine down to zero, with Muon and AdamW.
 
     Attributes:
-        steps: optimiser steps; 0 skips the stage.
+        steps: optimiser steps; 0 skips the stage, unless it has seconds.
+        seconds: how long the stage takes by the clock, whatever `steps` says; 0 leaves it to the steps.
         batch: pictures per step.
         learning_rate: the highest one.
         weight_decay: on matrices only.
@@ -25,6 +26,7 @@ class StageConfig:
     """
 
     steps: int = 0
+    seconds: float = 0.0
     batch: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
@@ -34,6 +36,7 @@ class StageConfig:
         stage = type(self).__name__.lower()
         for name, holds, allowed in (
             ("steps", self.steps >= 0, "0 or more"),
+            ("seconds", 0 <= self.seconds < math.inf, "0 or more"),
             ("batch", self.batch >= 1, "1 or more"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),

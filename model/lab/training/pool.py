@@ -107,6 +107,15 @@ class Pool:
         return pool
 
     @classmethod
+    def described(cls, folder: Path) -> PoolConfig:
+        """What the pool in ``folder`` holds, whether or not it has pictures yet.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        return cls._mapped(folder, None, "r").config
+
+    @classmethod
     def _mapped(cls, folder: Path, config: PoolConfig | None, mode: Literal["r", "r+"]) -> Self:
         """The arrays that are there, which must be those of ``config`` (default: of what the folder says it holds)."""
         try:

@@ -28,7 +28,7 @@ from model.lab.training.pool import Pool
 from model.lab.training.start import init_for_training
 from model.lab.training.tasks import LEAST_C, Task, log_focal, task
 from model.network import DepthProNetwork
-from model.network.config import PRESETS
+from model.network.config import PRESETS, NetworkConfig
 from model.weights import load, save
 from stream.errors import ConfigError, ModelError
 
@@ -89,7 +89,7 @@ class Trainer:
         first = self._resumed["stage"] if self._resumed else STAGES[0]
         for name in STAGES[STAGES.index(first) :]:
             stage = self._config.stage(name)
-            if stage.steps:
+            if stage.steps or stage.seconds:
                 self._train(name, stage)
                 if self._stopping:
                     return None
@@ -113,9 +113,9 @@ class Trainer:
                 module.fused_attn = self._device.type != "cpu" or not self._bfloat16
         optimizers = optimizers_for(modules, stage)
         averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(stage.average))  # type: ignore[no-untyped-call]
-        step = 0
+        step, spent = 0, 0.0
         if self._resumed:
-            step = self._resumed["step"]
+            step, spent = self._resumed["step"], self._resumed.get("seconds", 0.0)
             learner.load_state_dict(self._resumed["learner"])
             for optimizer, state in zip(optimizers, self._resumed["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
@@ -124,13 +124,14 @@ class Trainer:
         exam = validation(pool, learner.size)
 
         begun = None
-        if name in ("depth", "boundaries") and step == 0 and stage.steps > CHECKED_AFTER:
+        if name in ("depth", "boundaries") and step == 0 and (stage.seconds or stage.steps > CHECKED_AFTER):
             begun = self._examine(learner, exam, stage.batch)
             learner.train()
             _log.info("%s begins with δ1 %.3f, AbsRel %.3f", name, begun["δ1"], begun["AbsRel"])
 
         recent: dict[str, float] = {}
         examined = time.monotonic()
+        clock = _StageClock(stage, step, spent)
         feed = batches(
             pool,
             seed=self._config.seed * len(STAGES) + STAGES.index(name),
@@ -139,28 +140,34 @@ class Trainer:
             size=learner.size,
         )
         with closing(feed), _progress() as progress:
-            bar = progress.add_task(name, total=stage.steps, completed=step, loss="")
+            bar = progress.add_task(name, total=clock.total, completed=clock.done(step), loss="")
+            over = clock.done(step) >= clock.total
             for batch in feed:
-                if step == stage.steps:
+                if over:
                     break
-                losses = self._step(learner, batch, optimizers, _learning_rate(stage, step))
+                rate = _learning_rate(stage.learning_rate, clock.done(step), clock.total)
+                losses = self._step(learner, batch, optimizers, rate)
                 averaged.update_parameters(learner)
                 step += 1
+                # Asked once a step: a clock that is asked twice could end the stage without its last validation.
+                over = clock.done(step) >= clock.total
                 for key, value in losses.items():
                     recent[key] = value if key not in recent else 0.98 * recent[key] + 0.02 * value
-                progress.update(bar, completed=step, loss="  ".join(f"{k} {v:.4f}" for k, v in recent.items()))
+                progress.update(
+                    bar, completed=clock.done(step), loss="  ".join(f"{k} {v:.4f}" for k, v in recent.items())
+                )
                 if begun and step == CHECKED_AFTER:
                     # Of the weights themselves: the average still is what it was at the start.
                     self._compare(name, begun, self._examine(learner, exam, stage.batch))
                     learner.train()
-                is_due = step == stage.steps or time.monotonic() - examined > self._config.validate_every
+                is_due = over or time.monotonic() - examined > self._config.validate_every
                 if is_due:
                     figures = self._examine(averaged.module, exam, stage.batch)
                     self._record({"stage": name, "step": step, **recent, **figures})
                     progress.console.print(f"{name} {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
                     examined = time.monotonic()
                 if is_due or self._stopping:
-                    self._write_checkpoint(name, step, learner, optimizers, averaged)
+                    self._write_checkpoint(name, step, clock.seconds(), learner, optimizers, averaged)
                 if self._stopping:
                     return
         learner.load_state_dict(averaged.module.state_dict())  # the average is better than where the last step ended
@@ -252,6 +259,7 @@ class Trainer:
         self,
         name: StageName,
         step: int,
+        seconds: float,
         learner: Task,
         optimizers: list[torch.optim.Optimizer],
         averaged: AveragedModel,
@@ -260,6 +268,7 @@ class Trainer:
             "config": self._described,
             "stage": name,
             "step": step,
+            "seconds": seconds,
             "learner": learner.state_dict(),  # with all of the network
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
             "averaged": averaged.state_dict(),
@@ -311,18 +320,50 @@ def _start(config: TrainConfig, start_from: str | None) -> DepthProNetwork:
         network = DepthProNetwork(loaded.config)
         network.load_state_dict(loaded.network.state_dict())
         return network
-    if config.preset not in PRESETS:
-        raise ConfigError(f"there is no preset {config.preset!r}; there are {', '.join(PRESETS)}")
-    network = DepthProNetwork(PRESETS[config.preset])
+    network = DepthProNetwork(network_config(config, None))
     init_for_training(network, config.seed)
     return network
 
 
-def _learning_rate(stage: StageConfig, step: int) -> float:
-    rise = max(stage.steps // 25, 1)
-    if step < rise:
-        return stage.learning_rate * (step + 1) / rise
-    return stage.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(stage.steps - rise, 1)))
+def network_config(config: TrainConfig, start_from: str | None) -> NetworkConfig:
+    """The size of the network that a run trains.
+
+    Raises:
+        ConfigError: there is no such preset.
+        WeightsError: ``start_from`` cannot be loaded.
+    """
+    if start_from is not None:
+        return load(start_from).config
+    if config.preset not in PRESETS:
+        raise ConfigError(f"there is no preset {config.preset!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[config.preset]
+
+
+class _StageClock:
+    """How far a stage is: in steps, or in whole seconds of the clock. A resumed stage has the rest of its time."""
+
+    def __init__(self, stage: StageConfig, step: int, spent: float) -> None:
+        self._timed = stage.seconds > 0
+        self.total = max(round(stage.seconds), 1) if self._timed else stage.steps
+        self._began = time.monotonic() - spent
+        self._least = step + 1
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def done(self, step: int) -> int:
+        """What is done of ``total``. A stage takes at least one step, however late its time begins."""
+        if not self._timed:
+            return step
+        least = self.total if step >= self._least else self.total - 1
+        return min(int(self.seconds()), least)
+
+
+def _learning_rate(highest: float, done: int, total: int) -> float:
+    rise = max(total // 25, 1)
+    if done < rise:
+        return highest * (done + 1) / rise
+    return highest * 0.5 * (1 + math.cos(math.pi * (done - rise) / max(total - rise, 1)))
 
 
 def _progress() -> Progress:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from model.lab.training import config as stages
+from model.lab.training.batch import held_back
 from model.lab.training.config import STAGES, TrainConfig
 from model.lab.training.pool import Pool, PoolConfig, render
 from model.lab.training.timed import FIRST_LARGE_SEED, by_the_clock, pools_for
@@ -95,6 +96,7 @@ def test_a_terminated_rendering_leaves_no_process(tmp_path: Path) -> None:
     assert rendering.returncode == 130, told
 
 
+@pytest.mark.slow
 def test_timed_trains_on_what_it_renders_and_leaves_a_page(tmp_path: Path, tiny: str) -> None:
     run = tmp_path / "run"
     options = ["--minutes=0.1", f"--start-from={tiny}", "--device=cpu", "--processes=1", "--pictures=2"]
@@ -111,4 +113,5 @@ def test_timed_trains_on_what_it_renders_and_leaves_a_page(tmp_path: Path, tiny:
     assert "<img" in (run / "page" / "index.html").read_text(encoding="utf-8")
     for name in ("small", "large"):
         pool = Pool.open(run / name)
-        assert 64 < np.count_nonzero(pool.ready) < pool.config.count  # the time was over first, and nothing goes on
+        # More than is held back, and not all: the time was over first, and nothing goes on.
+        assert held_back(pool) < np.count_nonzero(pool.ready) < pool.config.count

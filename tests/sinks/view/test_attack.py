@@ -25,6 +25,8 @@ from tests.sinks.view.viewers import (
     written_to,
 )
 
+pytestmark = pytest.mark.alone
+
 
 def test_hundreds_of_idle_connections_a_viewer_that_never_reads_and_the_pipeline_does_not_notice() -> None:
     with showing() as sink, written_to(sink, width=640, height=360) as took, contextlib.ExitStack() as stack:

@@ -210,8 +210,8 @@ class _Session:
 
     def close(self) -> None:
         """Let workers of Ray go."""
-        if self._settings.ray is not None and self._network is not None:
-            self._network.close()  # type: ignore[union-attr]
+        if self._network is not None:
+            self._network.close()
 
     def run(self, named: dict[str, str], sinks: Sequence[str], *, place: Place | None = None) -> _Ending:
         """From ``named`` sources to ``sinks``, to the end.
@@ -402,11 +402,12 @@ def _network(
     """The network, ready to run, for all sources."""
     from model.engine import Engine, prepare_process
     from model.engine.device import choose_device
-    from model.engine.ray_engine import RayEngine
     from model.weights import load, resolve_auto
 
     running: Engine | RayEngine
     if ray is not None:
+        from model.engine.ray_engine import RayEngine
+
         prepare_process(choose_device("cpu"))
         running = RayEngine(model, config, ray, may_download=may_download)
         trained, name = running.trained, running.label

@@ -22,17 +22,22 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_address(target: str, *, default: Address, example: str) -> Address:
+def parse_address(
+    target: str, *, default: Address, example: str, complaint: str = "that is no address"
+) -> tuple[Address, bool]:
     """``//host:port``; what is left out is that of ``default``, and ``*`` is every interface.
+
+    Returns:
+        The address, and whether its port was told.
 
     Raises:
         ConfigError: it is something else.
     """
     match = _ADDRESS.fullmatch(target)
     if match is None or int(match["port"] or 0) > 65535:
-        raise ConfigError(f"that is no address; write {example}")
+        raise ConfigError(f"{complaint}; write {example}")
     host = "0.0.0.0" if match["host"] == "*" else match["host"].strip("[]") or default.host
-    return Address(host, default.port if match["port"] is None else int(match["port"]))
+    return Address(host, default.port if match["port"] is None else int(match["port"])), match["port"] is not None
 
 
 def is_loopback(host: str) -> bool:

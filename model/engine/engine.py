@@ -82,6 +82,9 @@ class Engine:
         # What a network that remembers tiles launches depends on the picture; it can neither be recorded nor varied.
         self._is_fast = config.reuse_tiles is None and (self._launch, self._variant) != ("eager", PLAIN)
 
+    def close(self) -> None:
+        """Nothing outlives it: the counterpart of an engine whose workers do."""
+
     def stage(self) -> Stage:
         """The network as one source's frames go through it."""
         return LocalStage(self)

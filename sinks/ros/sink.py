@@ -33,6 +33,7 @@ from pathlib import Path
 
 import cv2
 
+from sinks.files.aside import Aside
 from sinks.files.file_sink import FileSink
 from sinks.frame_json import describe, to_json, untrained_notice
 from sinks.ros.bag import Bag, Compression
@@ -75,7 +76,7 @@ class McapSink(FileSink):
     ) -> None:
         self._options = options or McapOptions()
         whole = Path(path).absolute()
-        self._aside, self._kept = whole.with_name(f"{whole.name}.earlier"), 0
+        self._aside, self._kept = Aside(whole), 0
         super().__init__(
             whole,
             overwrite=overwrite,
@@ -89,11 +90,8 @@ class McapSink(FileSink):
 
     def whole_frames(self) -> int:
         """How many frames of an earlier run are whole in the file."""
-        for path in (self._aside, self._path):  # it was killed while it took over what one before it had done
-            if path.exists():
-                path.replace(self._path)
-                return sum(1 for _ in moments(self._path))
-        return 0
+        self._aside.put_back()
+        return sum(1 for _ in moments(self._path)) if self._path.exists() else 0
 
     def resume(self, captures: Sequence[Capture]) -> None:
         """Before the first frame: keep what an earlier run has written of so many frames, and go on behind them.
@@ -102,14 +100,14 @@ class McapSink(FileSink):
             SinkError: the file cannot be moved aside.
         """
         with self._as_sink_error():
-            self._path.replace(self._aside)
+            self._aside.move()
         self._kept = len(captures)
 
     def _create(self, _first: DepthFrame) -> _Recording:
         recording = _Recording(self._path, self._options, overwrite=self._overwrite)
         if self._kept:
-            recording.take_over(self._aside, self._kept)
-            self._aside.unlink()
+            recording.take_over(self._aside.path, self._kept)
+            self._aside.remove()
         return recording
 
 

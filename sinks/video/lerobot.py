@@ -31,6 +31,7 @@ import numpy.typing as npt
 import orjson
 from av.video.stream import VideoStream
 
+from sinks.files.aside import Aside
 from sinks.files.file_sink import FileSink
 from sinks.files.target import check_target
 from sinks.frame_json import describe, untrained_notice
@@ -135,8 +136,7 @@ class LeRobotSink(FileSink):
         video = self._path / _VIDEO
         if self._options.crf is not None or self._path.with_name(f"{self._path.name}-0002").exists():
             return 0
-        if (aside := _aside(video)).exists():  # it was killed while it took over what one before it had done
-            aside.replace(video)
+        Aside(video).put_back()
         return whole_frames(video)
 
     def resume(self, captures: Sequence[Capture]) -> None:
@@ -148,7 +148,7 @@ class LeRobotSink(FileSink):
         video = self._path / _VIDEO
         with self._as_sink_error():
             self._about = orjson.loads((self._path / _INFO).read_bytes())[_ABOUT]
-            video.replace(_aside(video))
+            Aside(video).move()
         self._kept = len(captures)
 
     def _check(self, path: Path) -> None:
@@ -172,13 +172,11 @@ class LeRobotSink(FileSink):
         }
         made = _Video(self._path, first, self._options, rate, self._about if self._kept else about)
         if self._kept:
-            made.take_over(_aside(self._path / _VIDEO), self._kept)
+            earlier = Aside(self._path / _VIDEO)
+            made.take_over(earlier.path, self._kept)
+            earlier.remove()
             self._kept = 0
         return made
-
-
-def _aside(video: Path) -> Path:
-    return video.with_name(f"{video.name}.earlier")
 
 
 class _Video:
@@ -228,7 +226,6 @@ class _Video:
             packet.stream = self._video
             self._output.mux(packet)
         self._frames = count
-        earlier.unlink()
 
     def finish(self) -> None:
         try:

@@ -18,6 +18,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from sinks.depth_codes import FAR_M, NEAR_M, DepthCodes, Encoding
+from sinks.files.aside import Aside
 from sinks.files.file_sink import FileSink
 from sinks.files.target import check_target
 from sinks.frame_json import describe, to_json
@@ -119,7 +120,7 @@ class VideoSink(FileSink):
         self._options = options or VideoOptions()
         self._container, self._codec = choose_container(whole, self._options.codec)
         self._encoder = choose_encoder(self._codec, nvenc=self._options.encoder == "nvenc")
-        self._aside = whole.with_name(f"{whole.name}.earlier")
+        self._aside = Aside(whole)
         self._earlier: _Earlier | None = None
         super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
         self._size = (0, 0)
@@ -139,14 +140,8 @@ class VideoSink(FileSink):
         """How many frames of an earlier run are whole in the file; 0 where it went on in another one."""
         if self._path.with_stem(f"{self._path.stem}-0002").exists():
             return 0
-        count = whole_frames(self._path)
-        if self._aside.exists():  # it was killed while it took over what one before it had done
-            if whole_frames(self._aside) <= count:
-                self._aside.unlink()
-            else:
-                self._aside.replace(self._path)
-                return whole_frames(self._path)
-        return count
+        self._aside.put_back()
+        return whole_frames(self._path)
 
     def resume(self, captures: Sequence[Capture]) -> None:
         """Before the first frame: keep what an earlier run has written of so many frames, and go on behind them.
@@ -155,8 +150,8 @@ class VideoSink(FileSink):
             SinkError: the file cannot be moved aside.
         """
         with self._as_sink_error():
-            self._path.replace(self._aside)
-        self._earlier = _Earlier(self._aside, captures)
+            self._aside.move()
+        self._earlier = _Earlier(self._aside.path, captures)
 
     def close(self) -> None:
         """Finish the file; see :meth:`FileSink.close`."""
@@ -199,7 +194,7 @@ class VideoSink(FileSink):
             )
             if self._earlier is not None:
                 file.take_over(self._earlier)
-                self._earlier.path.unlink()
+                self._aside.remove()
             return file
         except BaseException:
             if not self._overwrite and self._path.stat().st_size == 0:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from sinks.live_status import LiveStatus
 from sinks.view.message import SCHEMA, encode
 from sinks.view.options import ViewOptions
-from sinks.zeromq.status import PublisherStatus
 from stream.frame import DepthFrame, SourceState
 from stream.ports import SourceInfo
 
@@ -36,7 +36,7 @@ class LiveCamera:
         self.sequence = 0
         self.calibrate: Calibrate | None = None
         self._calibration = ""  # what became of it
-        self._status = PublisherStatus(options.camera, session)
+        self._status = LiveStatus(options.camera, session)
         self._lock = threading.Lock()
         self._frame: DepthFrame | None = None
         self._source = SourceInfo(name=options.camera, live=True)
@@ -73,12 +73,9 @@ class LiveCamera:
     def record(self, *, ended: bool = False) -> dict[str, object]:
         """The fields of a status message."""
         with self._lock:
-            told = self._status.record(sequence=self.sequence, refused=0, ended=ended)
-            for of_zeromq in ("refused", "conflate", "late"):
-                del told[of_zeromq]
             return {
-                **told,
                 "schema": SCHEMA,
+                **self._status.record(sequence=self.sequence, ended=ended),
                 "name": self._source.name,
                 "live": self._source.live,
                 "lost_in_queue": self._lost_in_queue,

@@ -10,7 +10,7 @@ import numpy as np
 
 from sinks.depth_codes import DepthCodes
 from sinks.frame_json import describe, to_json
-from stream.errors import SinkError
+from sinks.jpeg import to_jpeg
 from stream.frame import DepthFrame
 
 SCHEMA = "depth-pro-stream-view/1"
@@ -56,12 +56,7 @@ def encode(
         depth = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)  # type: ignore[assignment]
         if picture is not None:
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    jpeg = b""
-    if picture is not None:
-        done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-        if not done:
-            raise SinkError(f"OpenCV cannot make a JPEG of {width}x{height} pixels")
-        jpeg = data.tobytes()
+    jpeg = b"" if picture is None else to_jpeg(picture, quality).tobytes()
     values = np.ascontiguousarray(codes.encode(depth), "<u2")
     header = to_json(
         {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import secrets
 from dataclasses import dataclass
 from typing import Literal
 
+from sinks.addresses import Address, is_loopback, parse_address
 from sinks.depth_codes import DepthCodes
 from sinks.option_checks import check_camera, check_quality
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
@@ -17,7 +17,6 @@ HOST, PORT = "127.0.0.1", 8080
 QUALITY = 85
 MOST_VIEWERS = 1000
 
-_ADDRESS = re.compile(r"//(?P<host>\[[^\[\]/@]+\]|[^:/\[\]@]*)(?::(?P<port>\d{1,5}))?/?")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
@@ -92,19 +91,18 @@ class ViewAddress:
         """
         if not target:
             return cls()
-        match = _ADDRESS.fullmatch(target)
-        if match is None or int(match["port"] or 0) > 65535:
-            raise ConfigError("cannot show depth there; write view: or view://127.0.0.1:8080")
-        host = "0.0.0.0" if match["host"] == "*" else match["host"].strip("[]") or HOST
-        return cls(host=host, port=int(match["port"] or PORT), any_port=match["port"] is None)
+        address, has_port = parse_address(
+            target,
+            default=Address(HOST, PORT),
+            example="view: or view://127.0.0.1:8080",
+            complaint="cannot show depth there",
+        )
+        return cls(host=address.host, port=address.port, any_port=not has_port)
 
     @property
     def is_loopback(self) -> bool:
         """Whether this machine alone can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 def make_token() -> str:

@@ -203,5 +203,5 @@ class ZmqSink:
             return  # workers take frames; who watches them has other means
         if self._options.conflate and self._status.silent_s < _TICK_S and not ended:
             return  # it would take the place of a frame that waits; frames show that the publisher lives
-        status = self._status.record(sequence=self._sequence, refused=self._socket.refused, ended=ended)
+        status = self._status.published(sequence=self._sequence, refused=self._socket.refused, ended=ended)
         self._socket.send_status(f"status/{self._options.camera}/".encode(), to_json(status))

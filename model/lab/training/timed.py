@@ -6,7 +6,6 @@ pool of whole pictures.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import signal
@@ -23,8 +22,6 @@ from model.lab.training.config import STAGES, StageName, TrainConfig
 from model.lab.training.pool import Pool, PoolConfig
 from model.network.config import NetworkConfig
 from stream.errors import ConfigError, ModelError
-
-_log = logging.getLogger(__name__)
 
 SHARES: dict[StageName, float] = {"backbone": 0.5, "depth": 0.28, "boundaries": 0.05, "fov": 0.08}
 """Of the time. What is left is for the first pictures, the validations and the page."""
@@ -102,10 +99,10 @@ class Renderer:
     @staticmethod
     def _has_first(folder: Path, config: PoolConfig, pictures: int) -> bool:
         try:
-            ready = Pool.open(folder).ready
+            pool = Pool.open(folder)
         except ConfigError:  # not made yet, or no picture in it
             return False
-        held = held_back(Pool.open(folder))
+        held, ready = held_back(pool), pool.ready
         return bool(ready[:held].all() and ready[held:].sum() >= min(pictures, config.count - held))
 
     def turn_to(self, folder: Path) -> None:

@@ -22,6 +22,7 @@ from sinks.millimetres import to_millimetres
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
 from tests.support.doubles import make_depth_frame
+from tests.support.outputs import record
 from tests.support.process import ROOT
 
 
@@ -33,12 +34,7 @@ def scene(index: int, *, width: int = 33, height: int = 17) -> DepthFrame:
 
 
 def write(uri: str, *frames: DepthFrame, overwrite: bool = False) -> None:
-    sink = open_sink(uri, overwrite=overwrite)
-    try:
-        for frame in frames:
-            sink.write(frame)
-    finally:
-        sink.close()
+    record(uri, frames, overwrite=overwrite)
 
 
 def test_png_files_hold_millimetres_for_every_reader(tmp_path: Path) -> None:

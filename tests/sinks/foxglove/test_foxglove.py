@@ -26,8 +26,9 @@ from sinks import for_camera, open_sink
 from sinks.foxglove.sink import FoxgloveSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame, ScaleCorrection, SourceState
-from tests.sinks.ros.test_mcap import read, record, scene
+from tests.sinks.ros.test_mcap import read, scene
 from tests.support.doubles import make_depth_frame, recaptured
+from tests.support.outputs import record
 
 ROOT = Path(__file__).parents[3]
 DEPTH, INFO = "/camera/depth/image_raw", "/camera/depth/camera_info"

@@ -20,22 +20,14 @@ from sinks.places import PartSink, is_file
 from sinks.rerun import rrd
 from sinks.rerun.options import Pace
 from stream.errors import ConfigError, SinkError
-from stream.frame import DepthFrame, FocalEstimate, SourceState
+from stream.frame import FocalEstimate, SourceState
 from stream.ports import SourceInfo
 from tests.sinks.rerun.frames import HEIGHT, WIDTH, read, scene
 from tests.support.doubles import recaptured
+from tests.support.outputs import record, write_until_it_is_full
 
 ROOT = Path(__file__).parents[3]
 YEAR_2026_NS = 1_767_225_600 * 10**9
-
-
-def record(uri: str, frames: list[DepthFrame], *, overwrite: bool = False) -> None:
-    sink = open_sink(uri, overwrite=overwrite)
-    try:
-        for frame in frames:
-            sink.write(frame)
-    finally:
-        sink.close()
 
 
 def test_depth_camera_picture_and_times_come_back(tmp_path: Path) -> None:
@@ -151,27 +143,12 @@ def test_what_is_a_file_and_what_a_viewer() -> None:
         for_camera("rerun:a.rrd", "front", several=True)
 
 
-_LIMITED = """
-import resource, signal, sys
-from sinks import open_sink
-from stream.errors import SinkError
-from tests.sinks.rerun.frames import scene
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
-sink = open_sink(sys.argv[1])
-try:
-    for index in range(1000):
-        sink.write(scene(index, width=320, height=240))
-except SinkError as error:
-    print(index, error)
-sink.close()
-"""
-
-
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX resource limits")
 def test_what_was_written_before_the_limit_is_kept(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", "-c", _LIMITED, f"{tmp_path}/a.rrd"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=60)
+    done = write_until_it_is_full(
+        f"{tmp_path}/a.rrd", "-W", "error",
+        module="tests.sinks.rerun.frames", frame="scene", frames=1000, most_bytes=3_000_000, width=320, height=240,
+    )  # fmt: skip
     index, _, message = done.stdout.partition(" ")
     assert message.strip() == (
         f"cannot write {tmp_path}/a.rrd: the file has become too large for this file system; "

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from sinks.ros.sink import McapOptions, McapSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import CameraIntrinsics, DepthFrame, ScaleCorrection
 from tests.support.doubles import make_depth_frame, recaptured
+from tests.support.outputs import record, write_until_it_is_full
 
 ROOT = Path(__file__).parents[3]
 DEPTH, DEPTH_INFO = "/camera/depth/image_raw", "/camera/depth/camera_info"
@@ -65,15 +65,6 @@ def scene(index: int, *, width: int = 64, height: int = 48) -> DepthFrame:
             projection=(480.5, 0, 30.5, 0, 0, 481, 22.5, 0, 0, 0, 1, 0),
         ),
     )
-
-
-def record(uri: str, frames: Iterable[DepthFrame], *, overwrite: bool = False) -> None:
-    sink = open_sink(uri, overwrite=overwrite)
-    try:
-        for frame in frames:
-            sink.write(frame)
-    finally:
-        sink.close()
 
 
 def read(path: Path) -> dict[str, list[tuple[Message, Any]]]:
@@ -412,28 +403,13 @@ def test_full_disk_is_one_error(tmp_path: Path, size: tuple[int, int]) -> None:
     sink.close()
 
 
-_LIMITED = """
-import resource, signal, sys
-from sinks import open_sink
-from stream.errors import SinkError
-from tests.sinks.ros.test_mcap import scene
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))
-sink = open_sink(sys.argv[1])
-try:
-    for index in range(100):
-        sink.write(scene(index, width=320, height=240))
-except SinkError as error:
-    print(error)
-sink.close()
-"""
-
-
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX resource limits")
 @pytest.mark.parametrize("compress", ["zstd", "none"])
 def test_what_was_written_before_the_limit_is_kept(tmp_path: Path, compress: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", _LIMITED, f"{tmp_path}/a.mcap?compress={compress}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = write_until_it_is_full(
+        f"{tmp_path}/a.mcap?compress={compress}", "-W", "error",
+        module="tests.sinks.ros.test_mcap", frame="scene", frames=100, most_bytes=3_000_000, width=320, height=240,
+    )  # fmt: skip
     assert "too large for this file system; what reached the disk is kept, `mcap recover`" in done.stdout
     assert done.stderr == ""
     counts = count_readable(tmp_path / "a.mcap")

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +27,7 @@ from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame
 from stream.ports import Sink
 from tests.support.doubles import make_depth_frame, recaptured
+from tests.support.outputs import record, write_until_it_is_full
 from tests.support.process import ROOT
 
 TIME_BASE = Fraction(1, 15_360)
@@ -51,15 +51,6 @@ def noisy(index: int) -> DepthFrame:
 def write_all(sink: Sink, count: int) -> None:
     for index in range(count):
         sink.write(noisy(index))
-
-
-def write(uri: str, frames: Iterable[DepthFrame], *, overwrite: bool = False) -> None:
-    sink = open_sink(uri, overwrite=overwrite)
-    try:
-        for frame in frames:
-            sink.write(frame)
-    finally:
-        sink.close()
 
 
 def read_times(path: Path) -> list[Fraction]:
@@ -86,7 +77,7 @@ _MORE_CODECS += ["a.mp4?codec=av1", "a.mkv?codec=av1", "a.webm?codec=av1"]
 @pytest.mark.parametrize("name", ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.ts", "A.MP4", *_MORE_CODECS])
 def test_every_container_holds_every_frame_at_its_time(tmp_path: Path, name: str) -> None:
     pts = [700, 1212, 1724, 4000, 4100, 9000]  # starts late, variable rate
-    write(f"{tmp_path}/{name}", (ramp(i, pts=p) for i, p in enumerate(pts)))
+    record(f"{tmp_path}/{name}", (ramp(i, pts=p) for i, p in enumerate(pts)))
     times = read_times(tmp_path / name.split("?")[0])
     exact = [p * TIME_BASE for p in pts]
     tolerance = Fraction(0) if name.lower()[2:5] in ("mp4", "m4v", "mov") else Fraction(1, 1000)
@@ -95,7 +86,7 @@ def test_every_container_holds_every_frame_at_its_time(tmp_path: Path, name: str
 
 
 def test_matroska_promises_no_frame_rate_that_is_not_there(tmp_path: Path) -> None:
-    write(f"{tmp_path}/a.mkv", (ramp(i, pts=i * 1024) for i in range(30)))
+    record(f"{tmp_path}/a.mkv", (ramp(i, pts=i * 1024) for i in range(30)))
     with av.open(tmp_path / "a.mkv") as file:
         rate = file.streams.video[0].average_rate
     assert rate == pytest.approx(15, abs=0.1)
@@ -104,7 +95,7 @@ def test_matroska_promises_no_frame_rate_that_is_not_there(tmp_path: Path) -> No
 def test_colours_survive_with_their_matrix_named(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     frame = make_depth_frame(width=64, height=48, value=2.0)
-    write(f"{path}?crf=5&legend=no", [frame] * 3)
+    record(f"{path}?crf=5&legend=no", [frame] * 3)
     with av.open(path) as file:
         decoded = next(file.decode(video=0)).to_ndarray(format="rgb24")
         coded = file.streams.video[0].codec_context
@@ -118,7 +109,7 @@ def test_colours_survive_with_their_matrix_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mp4?codec=av1"])
 def test_the_index_of_a_finished_file_comes_first(tmp_path: Path, name: str) -> None:
-    write(f"{tmp_path}/{name}", (ramp(i, pts=i * 1024) for i in range(10)))
+    record(f"{tmp_path}/{name}", (ramp(i, pts=i * 1024) for i in range(10)))
     (path,) = tmp_path.iterdir()
     boxes, data = [], path.read_bytes()
     while data:
@@ -130,7 +121,7 @@ def test_the_index_of_a_finished_file_comes_first(tmp_path: Path, name: str) -> 
 
 
 def test_apples_players_are_told_of_hevc_by_the_name_they_know(tmp_path: Path) -> None:
-    write(f"{tmp_path}/a.mp4?codec=hevc", (ramp(i, pts=i * 1024) for i in range(3)))
+    record(f"{tmp_path}/a.mp4?codec=hevc", (ramp(i, pts=i * 1024) for i in range(3)))
     with av.open(tmp_path / "a.mp4") as file:
         assert file.streams.video[0].codec_context.codec_tag == "hvc1"
 
@@ -196,7 +187,7 @@ def test_ffv1_is_lossless_millimetres_with_the_focal_track(tmp_path: Path) -> No
         frames.append(
             replace(frame, depth=depth, focal=replace(frame.focal, smoothed_px=500.0 + index, raw_px=510.0 - index))
         )
-    write(f"{path}?codec=ffv1", frames)
+    record(f"{path}?codec=ffv1", frames)
 
     cues, pictures = [], []
     with av.open(path) as file:
@@ -220,7 +211,7 @@ def test_ffv1_is_lossless_millimetres_with_the_focal_track(tmp_path: Path) -> No
 
 
 def test_ffv1_says_that_a_model_is_untrained(tmp_path: Path) -> None:
-    write(f"{tmp_path}/a.mkv?codec=ffv1", [replace(ramp(0), model="nano (untrained)")])
+    record(f"{tmp_path}/a.mkv?codec=ffv1", [replace(ramp(0), model="nano (untrained)")])
     with av.open(tmp_path / "a.mkv") as file:
         assert file.metadata["title"] == "Metric depth, 16-bit millimetres (untrained weights: not real depth)"
 
@@ -230,7 +221,7 @@ def test_ffv1_goes_on_in_a_new_file_when_the_size_changes(tmp_path: Path, caplog
     sizes = [(64, 48), (64, 48), (32, 48), (64, 48), (64, 48)]
     frames = [ramp(i, width=w, height=h) for i, (w, h) in enumerate(sizes)]
     with caplog.at_level(logging.WARNING):
-        write(f"{tmp_path}/a.mkv?codec=ffv1", frames)
+        record(f"{tmp_path}/a.mkv?codec=ffv1", frames)
     assert [record.getMessage() for record in caplog.records] == [
         "a.mkv: frame 2 is 32x48; a.mkv is finished, and a-0003.mkv goes on",
         "a.mkv: frame 3 is 64x48; a-0003.mkv is finished, and a-0004.mkv goes on",
@@ -251,7 +242,7 @@ def test_codes_keep_their_stated_bound(tmp_path: Path, encoding: str) -> None:
     frame = ramp(0, width=200, height=10)
     depth = np.geomspace(0.1, 1000, 2000, dtype=np.float32).reshape(10, 200)
     depth[0, :3], depth[1, 0] = (math.nan, math.inf, 10_001), 0.01
-    write(f"{tmp_path}/a.mkv?codec=ffv1&encoding={encoding}", [replace(frame, depth=depth)])
+    record(f"{tmp_path}/a.mkv?codec=ffv1&encoding={encoding}", [replace(frame, depth=depth)])
     with av.open(tmp_path / "a.mkv") as file:
         codes = next(file.decode(video=0)).to_ndarray().astype(np.float64)
         mapping = json.loads(file.metadata["DEPTH_ENCODING"])
@@ -275,7 +266,7 @@ def test_codes_keep_their_stated_bound(tmp_path: Path, encoding: str) -> None:
 
 
 def test_a_viewable_video_goes_through_a_change_of_size(tmp_path: Path) -> None:
-    write(f"{tmp_path}/a.mp4", [ramp(0), ramp(1, width=32), ramp(2, width=200, height=20)])
+    record(f"{tmp_path}/a.mp4", [ramp(0), ramp(1, width=32), ramp(2, width=200, height=20)])
     assert len(read_times(tmp_path / "a.mp4")) == 3
 
 
@@ -328,21 +319,21 @@ def test_links_to_nowhere_are_found_out_before_any_work(tmp_path: Path) -> None:
         open_sink(f"{tmp_path}/lost.mp4", overwrite=True)
     with pytest.raises(SinkError, match="symbolic link to itself"):
         open_sink(f"{tmp_path}/loop.mp4", overwrite=True)
-    write(f"{tmp_path}/new.mp4", [ramp(0), ramp(1)], overwrite=True)
+    record(f"{tmp_path}/new.mp4", [ramp(0), ramp(1)], overwrite=True)
     assert len(read_times(tmp_path / "real.mp4")) == 2
 
 
 def test_overwrite_keeps_the_old_file_until_there_is_a_frame(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(b"old")
-    write(str(path), [], overwrite=True)
+    record(str(path), [], overwrite=True)
     assert path.read_bytes() == b"old"
-    write(str(path), [ramp(0), ramp(1)], overwrite=True)
+    record(str(path), [ramp(0), ramp(1)], overwrite=True)
     assert len(read_times(path)) == 2
 
 
 def test_without_frames_there_is_no_file(tmp_path: Path) -> None:
-    write(f"{tmp_path}/a.mp4", [])
+    record(f"{tmp_path}/a.mp4", [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -376,28 +367,12 @@ def test_full_disk_is_one_error_and_close_is_quiet_and_quick(tmp_path: Path, nam
     assert time.monotonic() - started < 2
 
 
-_LIMITED = """
-import resource, signal, sys
-from sinks import open_sink
-from stream.errors import SinkError
-from tests.sinks.video.test_video import noisy
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-sink = open_sink(sys.argv[1])
-try:
-    for index in range(2000):
-        sink.write(noisy(index))
-except SinkError as error:
-    print(error)
-sink.close()
-"""
-
-
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX resource limits")
 @pytest.mark.parametrize("name", ["a.mkv?codec=ffv1", "a.mp4?crf=30"])
 def test_what_was_written_before_the_limit_is_kept(tmp_path: Path, name: str) -> None:
-    command = [sys.executable, "-c", _LIMITED, f"{tmp_path}/{name}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    done = write_until_it_is_full(
+        f"{tmp_path}/{name}", module="tests.sinks.video.test_video", frame="noisy", frames=2000, most_bytes=300_000
+    )
     assert "too large for this file system" in done.stdout
     assert "Traceback" not in done.stderr
     assert count_readable(tmp_path / name.split("?")[0]) >= 10
@@ -430,7 +405,7 @@ def test_nothing_is_logged_or_printed(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         for name in ("a.mp4", "a.webm", "a.mkv?codec=ffv1"):
-            write(f"{tmp_path}/{name}", [ramp(0), ramp(1)])
+            record(f"{tmp_path}/{name}", [ramp(0), ramp(1)])
     assert caplog.records == []
     assert capfd.readouterr() == ("", "")
 
@@ -438,12 +413,12 @@ def test_nothing_is_logged_or_printed(
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
 def test_wide_pixels_stay_wide(tmp_path: Path, name: str) -> None:
     wide = recaptured(ramp(0), pixel_aspect=Fraction(64, 45))
-    write(f"{tmp_path}/{name}", [wide, recaptured(wide, pts=512)])
+    record(f"{tmp_path}/{name}", [wide, recaptured(wide, pts=512)])
     with av.open(tmp_path / name) as file:
         assert file.streams.video[0].sample_aspect_ratio == Fraction(64, 45)
 
 
 def test_square_pixels_are_not_spoken_of(tmp_path: Path) -> None:
-    write(f"{tmp_path}/a.mp4", [ramp(0)])
+    record(f"{tmp_path}/a.mp4", [ramp(0)])
     with av.open(tmp_path / "a.mp4") as file:
         assert file.streams.video[0].sample_aspect_ratio in (None, 0, 1)

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -88,9 +89,13 @@ class _Computed:
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """A frame of an earlier run that later ones are followed from, until its depth has been computed again."""
+    """A frame of an earlier run that later ones are followed from, until its depth has been computed again.
+
+    ``place`` is that in its batch.
+    """
 
     frame: Frame
+    place: int
     lens: Lens | None
     camera: CameraIntrinsics
     replayed: tuple[Tracks, ScaleCorrection]
@@ -167,6 +172,7 @@ class DepthProEstimator:
         self._queued: list[_Queued] = []  # for their batch to be full
         self._computed: deque[_Computed] = deque()
         self._reference: _Reference | None = None
+        self._replayed = 0
         self._fov_every = config.fov_every
         self._steady = False  # whether the focal length is well known
         self._without_fov = 0  # frames since it was last estimated
@@ -268,12 +274,14 @@ class DepthProEstimator:
     def replay(self, frame: Frame, done: Made) -> None:
         """Take note of a frame whose depth an earlier run has made, before any other is submitted.
 
-        Cuts, focal lengths, scales and their filters go on from there as if it had been computed here.
+        Cuts, focal lengths, scales and their filters go on from there as if it had been computed here. So does what is
+        computed, to the bit, where the batches that follow are those of a run that was not interrupted.
 
         Args:
             frame: as it would be submitted.
             done: what was found in it.
         """
+        place, self._replayed = self._replayed % self.batch, self._replayed + 1
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
         lens = self._camera.lens(frame.width, frame.height)
@@ -296,7 +304,7 @@ class DepthProEstimator:
         if replayed is not None:
             kept = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
             camera = self._intrinsics(frame, focal, given)
-            self._reference = _Reference(kept, lens, camera, replayed)
+            self._reference = _Reference(kept, place, lens, camera, replayed)
 
     def close(self) -> None:
         """Abandon the frames still in flight.
@@ -318,17 +326,22 @@ class DepthProEstimator:
         """Compute once more what of the frames that were replayed those after them are followed from."""
         assert self._steadying is not None
         self._reference = None
-        lane, with_fov = self._lanes[0], not (self._camera.is_given or self._foreseen is not None)
-        queued = _Queued(reference.frame, lane, 0, False, None, reference.lens, with_fov, False, None)
+        with_fov = not (self._camera.is_given or self._foreseen is not None)
+        # Sums are rounded as they were only in a batch of as many, at the same place in it.
+        batch = [
+            _Queued(reference.frame, lane, 0, False, None, reference.lens, with_fov, False, None)
+            for lane in islice(self._lanes, self.batch)
+        ]
         with _on_device():
             with self._streams.on("upload"):
-                self._upload(lane, reference.frame, reference.lens)
+                for queued in batch:
+                    self._upload(queued.lane, reference.frame, reference.lens)
                 uploaded = self._streams.mark("upload")
             self._streams.wait("compute", uploaded)
-            (job,) = self._compute([queued], self._engine.precision)
+            job = self._compute(batch, self._engine.precision)[reference.place]
             job.done.synchronize()
             self._finite(job)
-        self._steadying.follow_from(reference.replayed, lane.coarse.numpy(), reference.camera)
+        self._steadying.follow_from(reference.replayed, job.queued.lane.coarse.numpy(), reference.camera)
 
     # Before the network -----------------------------------------------------------------------------------------------
 

@@ -136,7 +136,7 @@ class VideoSink(FileSink):
         """What the source's file holds besides pictures is copied from there."""
         self._source = info.path
 
-    def whole_frames(self) -> int:
+    def whole_frames(self, _indices: Sequence[int]) -> int:
         """How many frames of an earlier run are whole in the file; 0 where it went on in another one."""
         if self._path.with_stem(f"{self._path.stem}-0002").exists():
             return 0
@@ -162,7 +162,8 @@ class VideoSink(FileSink):
     def _fits(self, frame: DepthFrame) -> bool:
         return self._codec != "ffv1" or (frame.width, frame.height) == self._size
 
-    def _belonging(self, path: Path) -> list[Path]:
+    def belonging(self, path: Path) -> list[Path]:
+        """The JSON file beside depth itself."""
         return [_beside(path)] if self._codec == "ffv1" else []
 
     def _create(self, first: DepthFrame) -> _VideoFile:

@@ -65,7 +65,7 @@ Examples:
   python run_stream.py front=rtsp://192.0.2.7/stream rear=webcam:0 --sink zmq+tcp://127.0.0.1:5555
 
 Exit status: 0 finished, also after Ctrl-C; 1 the run failed; 2 wrong command line; 3 finished, but an output failed;
-130 a second Ctrl-C stopped it at once. https://arxiv.org/abs/2410.02073 describes the network.
+130 stopped at once, by a second Ctrl-C or while it started. https://arxiv.org/abs/2410.02073 describes the network.
 """
 
 command_line = CommandLine(
@@ -169,7 +169,8 @@ def run(
             told = serve(metrics, lambda: [status for p in running[-1:] for status in p.status()])
             serving.enter_context(closing(told))
         session = serving.enter_context(closing(_Session(settings, console, running)))
-        sink = [*sink, "view:"] if view else sink
+        sink = [*sink, "view:"] if view and not _is_shown(sink) else sink
+        _refuse_repeated(sink)
         if out is None and (named := [uri for uri in sink if "{stem}" in uri]):
             raise ConfigError(
                 f"{parse_uri(named[0]).text}: {{stem}} is the name of a video of a batch; add `out=FOLDER`"
@@ -352,6 +353,13 @@ class _Session:
 def _is_shown(sinks: Sequence[str]) -> bool:
     """Whether somebody may look while it runs."""
     return any(parse_uri(uri).scheme == "view" for uri in sinks)
+
+
+def _refuse_repeated(sinks: Sequence[str]) -> None:
+    """The same twice could only be in its own way."""
+    for uri in sinks:
+        if sinks.count(uri) > 1 and parse_uri(uri).scheme not in ("null", "memory"):
+            raise ConfigError(f"{parse_uri(uri).text} is given twice as an output; leave one out")
 
 
 def _demo(named: dict[str, str], sinks: Sequence[str]) -> DemoScore | None:

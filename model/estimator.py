@@ -42,7 +42,7 @@ from model.engine.passage import Lane
 from model.engine.precision import Precision, wider
 from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_or_none
 from model.focal.scene_cut import SceneCutDetector
-from model.pixels.metres import metric_depth, parse_output_size
+from model.pixels.metres import metric_depth
 from model.pixels.planes import image_from_planes
 from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
@@ -160,7 +160,7 @@ class DepthProEstimator:
             raise ConfigError("`fov_every` needs a focal length that is smoothed; leave out `focal=off`")
         self._engine, self._streams = engine, engine.streams
         self._camera = camera or GivenCamera()
-        self._output_size = parse_output_size(config.output_size, engine.output_size)
+        self._output_size = config.size(network=engine.output_size)
         self._focal = FocalTracker(focal)
         self._foreseen = None if foreseen is None else iter(foreseen)
         self._cuts = SceneCutDetector()

@@ -273,6 +273,22 @@ def test_a_folder_that_cannot_be_named_is_refused(run, clip: Path) -> None:  # t
         assert told in complaint(err)
 
 
+def test_encoders_do_not_print_their_settings(clip: Path) -> None:
+    with Process(clip, "--sink", "a.mp4?codec=av1", "--sink", "b.mp4?codec=hevc", cwd=clip.parent) as started:
+        assert started.end()[0] == 0
+    assert [line for line in started.err if " INFO " not in line] == []
+
+
+def test_what_is_shown_is_shown_once(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = run(clip, "--view", "--sink", "view://127.0.0.1:0")
+    assert status == 0
+    assert err.count("http://127.0.0.1:") == 1
+    status, _, err = run(clip, "--sink", "view:", "--sink", "view:")
+    assert status == command_line.USAGE
+    assert "view: is given twice as an output; leave one out" in complaint(err)
+    assert "http://" not in err
+
+
 def test_the_name_of_a_video_needs_a_batch(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
     status, _, err = run(clip, "--sink", "{stem}.mp4")
     assert status == command_line.USAGE

@@ -10,7 +10,7 @@ if __name__ == "__main__":
 import glob
 import logging
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from stream.display import Display, log_to, summary
 from stream.errors import ConfigError, DepthStreamError, SinkError, SourceError
 from stream.frame import FocalEstimate
 from stream.jobs.batch import Job, Place, run_batch
+from stream.jobs.clashes import refuse_clashes
 from stream.jobs.folder import locked
 from stream.jobs.resume import fingerprint, go_past
 from stream.jobs.videos import Video, find_videos, is_batch
@@ -41,9 +42,7 @@ from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.plugins import SOURCES, schemes
 from stream.ports import Sink, Source, SourceInfo
 from stream.sources import SourceConfig, open_source
-from stream.sources.address import local_path
 from stream.sources.excerpt import Excerpt, ExcerptConfig
-from stream.sources.images import is_image
 from stream.sources.names import ALONE, name_sources
 from stream.stats import Status
 
@@ -277,7 +276,7 @@ class _Session:
             for (name, uri), source in zip(named.items(), sources, strict=True)
         ]
         kept = {str(config.scale_file): {config.scale_file} for config in scales if config.scale_file is not None}
-        _refuse_clashes(named.values(), [sink for made in outputs for sink in made], kept)
+        refuse_clashes(named.values(), [sink for made in outputs for sink in made], kept)
         parts = [Parts(made) for made in outputs]
         for files in parts:
             opened.callback(files.release, forget=False)
@@ -528,52 +527,6 @@ def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> 
         folder = path.parent if glob.has_magic(path.name) and not path.exists() else path
         stem = folder.resolve().name if folder.is_dir() or folder != path else path.stem
     return f"./{quote(stem or 'stream')}_depth.mp4?view=side-by-side"
-
-
-def _refuse_clashes(sources: Iterable[str], outputs: Iterable[Sink], others: Mapping[str, set[Path]]) -> None:
-    """Two outputs in one place, or an output on top of an input, would destroy each other.
-
-    Args:
-        sources: whose files are read.
-        outputs: sinks; those that say no ``places`` share theirs, or have none.
-        others: what else is written, by name.
-    """
-    owned = [(sink.name, sink.places) for sink in outputs if hasattr(sink, "places")]
-    inputs = {path.resolve() for source in sources for path in _files_of(source)}
-    nodes = {node for path in inputs if (node := _node(path)) is not None}
-    pictured = {path.parent for path in inputs if is_image(path)}
-    owners: dict[Path, str] = {}
-    for name, places in [*owned, *others.items()]:
-        for place in {place.resolve() for place in places}:
-            if place in owners and Path(name).resolve() == Path(owners[place]).resolve():
-                raise ConfigError(f"{name} is named twice as an output; give each output a name of its own")
-            if place in owners:
-                raise ConfigError(f"{name} and {owners[place]} both write {place.name}; give one of them another name")
-            if place in pictured:
-                raise ConfigError(f"{name} has pictures that are the input; write to another folder")
-            if place in inputs or _node(place) in nodes:
-                raise ConfigError(f"{name} is the input; give the output another name")
-        owners |= {place.resolve(): name for place in places}
-
-
-def _files_of(source: str) -> list[Path]:
-    """The files that a source may read, as far as its name tells."""
-    path = local_path(source)
-    try:
-        if glob.has_magic(source) and not path.exists():
-            return [Path(match) for match in glob.iglob(source, recursive=True)]  # noqa: PTH207 (as the source itself)
-        return [path, *path.iterdir()] if path.is_dir() else [path]
-    except (OSError, ValueError):  # opening it says why
-        return []
-
-
-def _node(path: Path) -> tuple[int, int] | None:
-    """What all names of one file have in common, as hard links are; ``None`` if it is not there."""
-    try:
-        stat = path.stat()
-    except (OSError, ValueError):
-        return None
-    return stat.st_dev, stat.st_ino
 
 
 def _watch(pipeline: Pipeline, infos: Sequence[SourceInfo], console: Console, place: Place | None) -> bool:

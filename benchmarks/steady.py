@@ -1,6 +1,6 @@
-"""Measure the steadied scale where the truth is known: prints the table of docs/steady.md, draws its figure.
+"""Measure the steadied scale and the odometry where the truth is known: prints the tables of docs/steady.md.
 
-python benchmarks/steady.py [--seconds 6] [--figure docs/figures/steady.png]
+python benchmarks/steady.py [--seconds 6] [--odometry | --figure docs/figures/steady.png]
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from model.lab.evaluation.temporal import PosedDepth, alignment_error, log_scale
 from model.lab.scenes.box_room import BoxRoom  # noqa: E402
 from model.lab.scenes.renderer.camera import Camera, rotation  # noqa: E402
 from model.steady import MotionTracker, Steadier  # noqa: E402
-from stream.frame import CameraIntrinsics  # noqa: E402
+from model.steady.odometry import rotation_of  # noqa: E402
+from stream.frame import CameraIntrinsics, Odometry  # noqa: E402
 
 Array = npt.NDArray[np.float64]
 WIDTH, HEIGHT, FOCAL_PX, RATE = 320, 180, 250.0, 30
@@ -122,6 +123,7 @@ class Figures:
     drift: float  # mean log of after against before, of the last half
     cut_is_own: bool
     scales: tuple[Array, Array]
+    odometry: tuple[Odometry | None, ...]
     host_ms: float
 
 
@@ -136,7 +138,7 @@ def measure(
     ]
     rate = rate / every
     tracker, steadier = MotionTracker(), Steadier()
-    raw, out, rel, used, own, took = [], [], [], 0, True, []
+    raw, out, rel, used, own, took, ways = [], [], [], 0, True, [], []
     aligned: list[list[float]] = [[], [], []]
     before: list[PosedDepth] = []
     resets = 0
@@ -147,7 +149,9 @@ def measure(
         camera = CameraIntrinsics.from_focal(shot.focal_px if known_focal else FOCAL_PX, WIDTH, HEIGHT)
         start = time.perf_counter()
         tracks = tracker.update(shot.luma, scene_cut=shot.cut)
-        told = steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)
+        found = steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)
+        told = found.correction
+        ways.append(found.odometry)
         took.append(time.perf_counter() - start)
         used += told.inliers > 0
         resets = told.resets
@@ -177,8 +181,91 @@ def measure(
         drift=float(np.mean(out_array[half:]) - np.mean(raw_array[half:])),
         cut_is_own=own,
         scales=(raw_array, out_array),
+        odometry=tuple(ways),
         host_ms=1000 * float(np.median(took)),
     )
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far the longest stretch's last pose is off from the truth, and how well its covariance foretells that."""
+
+    share: float  # of the flight's frames
+    walked_m: float
+    off_m: float
+    walked_deg: float
+    off_deg: float
+    stretches: int
+    foretold: float  # share of its poses whose errors, all six, are within the ellipsoid of 95 %
+
+
+_WITHIN = 12.59  # the 95 % quantile of chi squared with 6 degrees of freedom
+
+
+def drift(shots: list[Shot], told: tuple[Odometry | None, ...]) -> Drift:
+    """Compare poses with those of the flight, both seen from where the longest stretch begins."""
+    stretches = [pose.stretch for pose in told if pose is not None]
+    longest = max(set(stretches), key=stretches.count)
+    seen = [(shot.pose, pose) for shot, pose in zip(shots, told, strict=True) if pose and pose.stretch == longest]
+    first, begin = seen[0][0], _matrix(seen[0][1])
+    walked = turned = 0.0
+    before, within = np.eye(4), []
+    for truth_pose, pose in seen:
+        truth = begin @ np.linalg.inv(first) @ truth_pose
+        here = _matrix(pose)
+        walked += float(np.linalg.norm(truth[:3, 3] - before[:3, 3]))
+        turned += float(np.linalg.norm(_turn(truth[:3, :3] @ before[:3, :3].T)))
+        error = np.concatenate([truth[:3, 3] - here[:3, 3], _turn(truth[:3, :3] @ here[:3, :3].T)])
+        covariance = np.reshape(pose.covariance, (6, 6)) + 1e-12 * np.eye(6)
+        within.append(error @ np.linalg.solve(covariance, error) < _WITHIN)
+        before = truth
+    return Drift(
+        share=len(seen) / len(shots),
+        walked_m=walked,
+        off_m=float(np.linalg.norm(error[:3])),
+        walked_deg=math.degrees(turned),
+        off_deg=math.degrees(float(np.linalg.norm(error[3:]))),
+        stretches=len(set(stretches)),
+        foretold=float(np.mean(within)),
+    )
+
+
+def _matrix(pose: Odometry) -> Array:
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation_of(pose.orientation), pose.position
+    return matrix
+
+
+def _turn(rotation_33: Array) -> Array:
+    return np.asarray(cv2.Rodrigues(rotation_33)[0], np.float64).ravel()
+
+
+def print_drift(flights: list[str], seconds: float) -> None:
+    """The table of odometry, each the mean of three draws of errors."""
+    print("| flight | frames/s | error | of frames | walked | off | turned | off | stretches | within 95 % |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for flight in flights:
+        shots = fly(flight, seconds)
+        for every in (1, 3, 6):
+            for kind in ("none", "white", "all"):
+                drifts = [
+                    drift(shots[::every], measure(shots, kind, every=every, seed=seed).odometry)
+                    for seed in ((3,) if kind == "none" else (3, 4, 5))
+                ]
+                mean = {name: float(np.mean([getattr(d, name) for d in drifts])) for name in Drift.__annotations__}
+                cells = (
+                    flight,
+                    f"{RATE // every}",
+                    kind,
+                    f"{mean['share']:.0%}",
+                    f"{mean['walked_m']:.2f} m",
+                    f"{1000 * mean['off_m']:.1f} mm ({100 * mean['off_m'] / max(mean['walked_m'], 1e-9):.1f} %)",
+                    f"{mean['walked_deg']:.0f}°",
+                    f"{mean['off_deg']:.2f}°",
+                    f"{mean['stretches']:.1f}",
+                    f"{mean['foretold']:.0%}",
+                )
+                print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def draw(figures: Figures, path: Path) -> None:
@@ -206,10 +293,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--flights", default=",".join(FLIGHTS))
+    parser.add_argument("--odometry", action="store_true", help="how far the camera's way is off")
     parser.add_argument("--figure", type=Path, help="draw the walk instead")
     options = parser.parse_args()
     if options.figure is not None:
         draw(measure(fly("walk", options.seconds), "all"), options.figure)
+        return
+    if options.odometry:
+        print_drift(options.flights.split(","), options.seconds)
         return
     print(
         "| flight | frames/s | error | σ of step, % | ratio | alignment: truth, before, after | AbsRel, % | steadied |"

@@ -46,7 +46,7 @@ from model.pixels.metres import metric_depth
 from model.pixels.planes import image_from_planes
 from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
-from model.steady import SteadyStage, Tracks
+from model.steady import Steadied, SteadyStage, Tracks
 from stream.errors import ConfigError, ModelError
 from stream.frame import (
     CameraIntrinsics,
@@ -55,6 +55,7 @@ from stream.frame import (
     DepthScale,
     FocalEstimate,
     Frame,
+    Odometry,
     ScaleCorrection,
 )
 from stream.ports import Event, Lease
@@ -107,6 +108,7 @@ class Made(Protocol):
     Attributes:
         raw_px: the focal length the network saw in it, :attr:`stream.frame.FocalEstimate.raw_px`.
         ratio, ratio_std: those of its :class:`stream.frame.ScaleCorrection`.
+        odometry: where the camera was, if later frames were followed from this one.
         scale: what its depth was multiplied with because a distance is known.
     """
 
@@ -118,6 +120,9 @@ class Made(Protocol):
 
     @property
     def ratio_std(self) -> float: ...
+
+    @property
+    def odometry(self) -> Odometry | None: ...
 
     @property
     def scale(self) -> DepthScale | None: ...
@@ -244,8 +249,10 @@ class DepthProEstimator:
             job = self._finite(first)
             focal, camera = self._camera_of(job)
             scale = self._scaler.scale
-            steady = self._correction_of(job, camera, focal)
-            factor = (1.0 if scale is None else scale.factor) * (1.0 if steady is None else math.exp(steady.log))
+            unit = 1.0 if scale is None else scale.factor
+            found = self._steadied(job, camera, focal, unit)
+            steady, odometry = (None, None) if found is None else (found.correction, found.odometry)
+            factor = unit * (1.0 if steady is None else math.exp(steady.log))
             depth, image = self._download(job, factor * focal.smoothed_px)
         queued = job.queued
         self._lanes.append(queued.lane)
@@ -263,6 +270,7 @@ class DepthProEstimator:
             source_height=queued.frame.height,
             scale=scale,
             steady=steady,
+            odometry=odometry,
             image=None if image is None else image.numpy(),
             scene_cut=queued.scene_cut,
             model=self._engine.label,
@@ -298,8 +306,10 @@ class DepthProEstimator:
             tracks,
             ratio=done.ratio,
             ratio_std=done.ratio_std,
+            odometry=done.odometry,
             time_s=_time_s(frame.capture),
             scene_cut=scene_cut,
+            unit=1.0 if done.scale is None else done.scale.factor,
         )
         if replayed is not None:
             kept = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
@@ -426,8 +436,8 @@ class DepthProEstimator:
             metadata_px=frame.focal_px,
         )
 
-    def _correction_of(self, job: _Computed, camera: CameraIntrinsics, focal: FocalEstimate) -> ScaleCorrection | None:
-        """What steadies the scale of this frame; ``None`` where that is not wanted."""
+    def _steadied(self, job: _Computed, camera: CameraIntrinsics, focal: FocalEstimate, unit: float) -> Steadied | None:
+        """What steadies the scale of this frame, and where the camera is; ``None`` where that is not wanted."""
         queued = job.queued
         if self._steadying is None or queued.tracks is None:
             return None
@@ -438,6 +448,7 @@ class DepthProEstimator:
             focal,
             time_s=_time_s(queued.frame.capture),
             scene_cut=queued.scene_cut,
+            unit=unit,
         )
 
     def _look_at_known_distance(self, queued: _Queued, depth_HW: Tensor, focal: FocalEstimate) -> None:

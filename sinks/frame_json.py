@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from sinks.camera_info import camera_info
-from stream.frame import CameraIntrinsics, DepthFrame, ScaleCorrection
+from stream.frame import CameraIntrinsics, DepthFrame, Odometry, ScaleCorrection
 
 
 def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[str, object]:
@@ -46,6 +46,7 @@ def describe(frame: DepthFrame, camera: CameraIntrinsics | None = None) -> dict[
         },
         "scale": None if scale is None else {"factor": scale.factor, "date": scale.date, "source": scale.source},
         "steady": None if steady is None else describe_correction(steady),
+        "odometry": None if frame.odometry is None else _describe_odometry(frame.odometry),
         "scene_cut": frame.scene_cut,
         "model": frame.model,
         "precision": frame.precision,
@@ -61,6 +62,15 @@ def describe_correction(steady: ScaleCorrection) -> dict[str, object]:
         "log_std": steady.log_std,
         "inliers": steady.inliers,
         "resets": steady.resets,
+    }
+
+
+def _describe_odometry(odometry: Odometry) -> dict[str, object]:
+    return {
+        "stretch": odometry.stretch,
+        "position": odometry.position,
+        "orientation": odometry.orientation,
+        "covariance": odometry.covariance,
     }
 
 

@@ -233,6 +233,32 @@ class ScaleCorrection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Odometry:
+    """Where the camera is, seen from where a stretch of frames began: the pose of its optical axes in those of then.
+
+    Attributes:
+        stretch: number of the stretch, from 0. Poses of two stretches have nothing to do with each other. One begins
+            with each shot, where the way was lost, and where depth gets another unit because a distance is known.
+        position: x, y and z in metres, as far as those of depth are.
+        orientation: unit quaternion x, y, z, w.
+        covariance: 6 × 6, row-major, of x, y, z in metres and of turns about the axes x, y, z of the stretch in
+            radians, as in ``geometry_msgs/PoseWithCovariance``. How wrong the network's scale is as a whole is not in
+            it.
+        is_reference: later frames are followed from this one; a run that goes on needs to know.
+    """
+
+    stretch: int
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float]
+    covariance: tuple[float, ...]
+    is_reference: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.covariance) != 36:
+            raise ValueError(f"a covariance has 36 numbers, not {len(self.covariance)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
     """Which frame of its source this is, and when it was taken. It travels unchanged from the decoder to every sink.
 
@@ -368,6 +394,7 @@ class DepthFrame:
         source_width, source_height: size of the upright source picture in pixels.
         scale: what ``depth`` was multiplied with, ``None`` where it was not.
         steady: how its scale was steadied, which is beside ``scale``; ``None`` where that is not done.
+        odometry: where the camera is; ``None`` where that is not known.
         image: ``uint8 [H, W, 3]`` RGB of the same frame at the size of ``depth``; ``None`` unless a sink asked for it.
         scene_cut: this frame starts a new shot; nothing from before it went into its focal length.
         model: name of the network and, where it applies, "(untrained)".
@@ -388,6 +415,7 @@ class DepthFrame:
     source_height: int
     scale: DepthScale | None = None
     steady: ScaleCorrection | None = None
+    odometry: Odometry | None = None
     image: npt.NDArray[np.uint8] | None = None
     scene_cut: bool = False
     model: str = ""

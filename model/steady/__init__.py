@@ -2,6 +2,6 @@
 
 from model.steady.motion import MotionTracker, Tracks
 from model.steady.stage import SteadyStage
-from model.steady.steadier import Steadier
+from model.steady.steadier import Steadied, Steadier
 
-__all__ = ["MotionTracker", "Steadier", "SteadyStage", "Tracks"]
+__all__ = ["MotionTracker", "Steadied", "Steadier", "SteadyStage", "Tracks"]

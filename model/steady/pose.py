@@ -37,17 +37,26 @@ _LEAST_SHARE = 0.4  # of the points, that must follow the camera
 
 @dataclass(frozen=True, slots=True)
 class CameraMotion:
-    """Where points of the first picture are for the second one's camera.
+    """Where points of the first picture are for the second one's camera: at ``turn · X + shift``.
 
     Attributes:
         depth_N: ``float64 [N]``, depth of every point for the second camera, in the unit of the first's.
         inlier_N: ``bool [N]``, whether the point follows the camera's motion.
         log_std: standard deviation of the logarithm of depth as a whole, as far as it comes from the motion.
+        turn: ``float64 [3, 3]``, a rotation; the identity, exactly, of a camera that stands still.
+        shift: ``float64 [3]``, in the unit of depth; 0, exactly, of a camera that stands still.
+        covariance: ``float64 [6, 6]``, of a small shift, in the unit of depth, and a small turn, in radians, by which
+            the second camera's axes are off because pixels are.
+        depth_covariance: the same, because of depth, if the logarithm of each point's were off by 1, by itself.
     """
 
     depth_N: Array
     inlier_N: Mask
     log_std: float
+    turn: Array
+    shift: Array
+    covariance: Array
+    depth_covariance: Array
 
 
 def camera_motion(
@@ -75,7 +84,7 @@ def camera_motion(
     if zoom_std or abs(now.fx / before.fx - 1) < 1e-6:
         step_N = np.hypot(*(now_N2 - before_N2).T)
         if float(np.median(step_N)) < _STILL_PX:
-            return _judged(depth_N, step_N < 5 * _STILL_PX, _STILL_STD)
+            return _still(before_N2, depth_N, step_N < 5 * _STILL_PX, before)
     unit = float(np.median(depth_N))
     rays_N2 = (before_N2 - (before.cx, before.cy)) / (before.fx, before.fy)
     X_N3 = np.column_stack([rays_N2, np.ones(len(rays_N2))]) * (depth_N / unit)[:, None]
@@ -145,8 +154,39 @@ def _refined(
     # How the mean of log depth follows the unknowns.
     slope = np.zeros(free)
     slope[0], slope[1], slope[5] = xy_N2[used, 1].mean(), -xy_N2[used, 0].mean(), (1 / z_N[used]).mean()
-    variance = _ALIKE * float(slope @ np.linalg.solve(information, slope))
-    return _judged(np.nan_to_num(z_N, nan=-1.0) * unit, used & (z_N > 0), float(np.sqrt(max(variance, 0.0))))
+    try:
+        inverse = np.linalg.inv(information)
+    except np.linalg.LinAlgError:
+        return None
+    covariance = _ALIKE * inverse
+    log_std = float(np.sqrt(max(float(slope @ covariance @ slope), 0.0)))
+    # A point that is farther away than it is taken to be moves the less, as if what shifts it were smaller.
+    moved_M = J_M7[:, 3:6] @ t
+    by_depth = inverse @ (weighted_7M * moved_M).reshape(free, -1, 2).sum(axis=2)
+    depth_N, inlier_N = np.nan_to_num(z_N, nan=-1.0) * unit, used & (z_N > 0)
+    if not _enough(inlier_N):
+        return None
+    covariances = _shift_first(covariance, unit), _shift_first(by_depth @ by_depth.T, unit)
+    return CameraMotion(depth_N, inlier_N, log_std, R, t * unit, *covariances)
+
+
+def _still(before_N2: Array, depth_N: Array, inlier_N: Mask, camera: CameraIntrinsics) -> CameraMotion | None:
+    """No motion at all. All points may be off by what is taken for none, and alike: together they count as one."""
+    if not _enough(inlier_N):
+        return None
+    unit, focal = float(np.median(depth_N)), np.array([camera.fx, camera.fy])
+    xy_N2 = (before_N2 - (camera.cx, camera.cy)) / focal
+    J_M6 = _jacobian(xy_N2[inlier_N], depth_N[inlier_N] / unit, focal).reshape(-1, 7)[:, :6]
+    information = J_M6.T @ J_M6 / (inlier_N.sum() * _STILL_PX**2) + np.diag([0.0, 0.0, 0.0, *[_FARTHEST**-2] * 3])
+    covariance = _shift_first(np.linalg.inv(information), unit)
+    return CameraMotion(depth_N, inlier_N, _STILL_STD, np.eye(3), np.zeros(3), covariance, np.zeros((6, 6)))
+
+
+def _shift_first(covariance: Array, unit: float) -> Array:
+    """``[6, 6]`` of shift, times ``unit``, and turn; ``covariance`` is of turn, shift and what may follow."""
+    order = [3, 4, 5, 0, 1, 2]
+    units = np.array([unit] * 3 + [1.0] * 3)
+    return np.asarray(covariance[np.ix_(order, order)] * np.outer(units, units), np.float64)
 
 
 def _jacobian(xy_N2: Array, z_N: Array, focal: Array) -> Array:
@@ -159,6 +199,5 @@ def _jacobian(xy_N2: Array, z_N: Array, focal: Array) -> Array:
     return np.ascontiguousarray(J_27N.transpose(2, 0, 1))
 
 
-def _judged(depth_N: Array, inlier_N: Mask, log_std: float) -> CameraMotion | None:
-    enough = inlier_N.sum() >= max(_FEWEST, _LEAST_SHARE * len(inlier_N))
-    return CameraMotion(depth_N, inlier_N, log_std) if enough else None
+def _enough(inlier_N: Mask) -> bool:
+    return bool(inlier_N.sum() >= max(_FEWEST, _LEAST_SHARE * len(inlier_N)))

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from model.focal.lens import Lens
 from model.steady.luma import LumaMaker
 from model.steady.motion import MotionTracker, Tracks
-from model.steady.steadier import Steadier
-from stream.frame import CameraIntrinsics, FocalEstimate, Frame, ScaleCorrection
+from model.steady.steadier import Steadied, Steadier
+from stream.frame import CameraIntrinsics, FocalEstimate, Frame, Odometry, ScaleCorrection
 
 
 class SteadyStage:
@@ -36,8 +36,9 @@ class SteadyStage:
         *,
         time_s: float,
         scene_cut: bool,
-    ) -> ScaleCorrection:
-        """The correction of a frame; see :meth:`Steadier.update`.
+        unit: float,
+    ) -> Steadied:
+        """The correction of a frame, and where the camera is; see :meth:`Steadier.update`.
 
         Args:
             tracks: of this frame.
@@ -46,6 +47,7 @@ class SteadyStage:
             focal: how its focal length is known.
             time_s: capture time in seconds.
             scene_cut: the frame starts a new shot.
+            unit: what depth is multiplied with because a distance is known.
         """
         return self._steadier.update(
             tracks.result(),
@@ -54,6 +56,7 @@ class SteadyStage:
             time_s=time_s,
             scene_cut=scene_cut,
             zooms=focal.source == "estimated",
+            unit=unit,
         )
 
     def replay(
@@ -62,8 +65,10 @@ class SteadyStage:
         *,
         ratio: float | None,
         ratio_std: float,
+        odometry: Odometry | None,
         time_s: float,
         scene_cut: bool,
+        unit: float,
     ) -> tuple[Tracks, ScaleCorrection] | None:
         """Take note of a frame that was corrected before; see :meth:`Steadier.replay`.
 
@@ -71,7 +76,15 @@ class SteadyStage:
             What :meth:`follow_from` must be told before the next :meth:`correct`, if later frames are followed from it.
         """
         seen = tracks.result()
-        correction = self._steadier.replay(seen, ratio=ratio, ratio_std=ratio_std, time_s=time_s, scene_cut=scene_cut)
+        correction = self._steadier.replay(
+            seen,
+            ratio=ratio,
+            ratio_std=ratio_std,
+            odometry=odometry,
+            time_s=time_s,
+            scene_cut=scene_cut,
+            unit=unit,
+        )
         return None if correction is None else (seen, correction)
 
     def follow_from(

@@ -1,8 +1,12 @@
-"""One frame's depth and the tracks into it → the correction of its scale. A state machine: numbers in, numbers out."""
+"""One frame's depth and the tracks into it → the correction of its scale, and where the camera is.
+
+A state machine: numbers in, numbers out.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,8 +14,9 @@ import numpy.typing as npt
 
 from model.steady.filter import ScaleFilter
 from model.steady.motion import Tracks
-from model.steady.pose import Array, camera_motion
-from stream.frame import CameraIntrinsics, ScaleCorrection
+from model.steady.odometry import Odometer
+from model.steady.pose import Array, CameraMotion, camera_motion
+from stream.frame import CameraIntrinsics, Odometry, ScaleCorrection
 
 DepthGrid = npt.NDArray[np.float32]
 """Depth ``float32 [h, w]``, metres, of any size; it shows the whole picture."""
@@ -20,6 +25,7 @@ _EDGE = 1.15  # farthest over nearest of the nine values around a point: beyond,
 _ROUGHEST = 0.25  # of the points, where all depth is rough
 _FEWEST = 25
 _ALIKE = 4.0  # neighbouring points err alike: so many count as one
+_PIXELS_ALIKE, _DEPTHS_ALIKE = 2.0, 10.0  # the same of a pose, whose errors are also alike from reference to reference
 _SCATTER = 0.5  # deviation of log ratios, beyond which they tell nothing
 _FARTHEST = math.log(2)  # a larger correction is not believed
 _ZOOM_STD = 0.01  # of log focal length from the reference on, where it is only estimated
@@ -29,11 +35,30 @@ _FARTHEST_M = 1000.0
 _DOWN, _RIGHT = np.indices((3, 3)).reshape(2, 9) - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Steadied:
+    """What is found in a frame: how its scale is corrected, and where the camera is, ``None`` where nothing tells."""
+
+    correction: ScaleCorrection
+    odometry: Odometry | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What geometry tells of a frame: see :class:`stream.frame.ScaleCorrection`."""
+
+    ratio: float
+    ratio_std: float
+    inliers: int
+    motion: CameraMotion | None  # of a frame that is replayed: None
+
+
 class Steadier:
     """Corrects the scale of one source's depth. Call :meth:`update` once per frame, in order."""
 
     def __init__(self) -> None:
         self._filter = ScaleFilter()
+        self._odometer = Odometer()
         self._reference: DepthGrid | None = None  # its depth, corrected
         self._camera: CameraIntrinsics | None = None
         self._has_begun = False
@@ -51,7 +76,8 @@ class Steadier:
         time_s: float,
         scene_cut: bool = False,
         zooms: bool = True,
-    ) -> ScaleCorrection:
+        unit: float = 1.0,
+    ) -> Steadied:
         """The correction of a frame. The first of a shot, and one that shows too little, has none.
 
         Args:
@@ -61,31 +87,55 @@ class Steadier:
             time_s: capture time in seconds; where it repeats or runs backwards, the last step is assumed.
             scene_cut: the frame starts a new shot.
             zooms: the focal length is estimated, and may have changed without being noticed.
+            unit: metres that a unit of depth is.
         """
         camera = camera.resized(tracks.width, tracks.height)
         told = None
         if self._has_begun and not scene_cut:
-            told = self._ratio(tracks, depth_hw, camera, zooms=zooms)
-        correction, is_reference = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+            told = self._told_by(tracks, depth_hw, camera, zooms=zooms)
+        correction, is_reference, begins = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+        motion, log_scale = None, 0.0
+        if told is not None and correction.inliers:
+            motion, log_scale = told.motion, correction.log - told.ratio
+        odometry = self._odometer.update(
+            motion,
+            log_scale=log_scale,
+            log_std=correction.log_std,
+            begins=begins,
+            is_reference=is_reference,
+            unit=unit,
+        )
         if is_reference:
             self.follow_from(depth_hw, camera, correction)
-        return correction
+        return Steadied(correction, odometry)
 
     def replay(
-        self, tracks: Tracks, *, ratio: float | None, ratio_std: float, time_s: float, scene_cut: bool = False
+        self,
+        tracks: Tracks,
+        *,
+        ratio: float | None,
+        ratio_std: float,
+        odometry: Odometry | None = None,
+        time_s: float,
+        scene_cut: bool = False,
+        unit: float = 1.0,
     ) -> ScaleCorrection | None:
         """Take note of a frame that was corrected before, without its depth.
 
         Args:
-            tracks, time_s, scene_cut: as for :meth:`update`.
+            tracks, time_s, scene_cut, unit: as for :meth:`update`.
             ratio, ratio_std: those of :class:`stream.frame.ScaleCorrection`.
+            odometry: where the camera was, if later frames are followed from this one.
 
         Returns:
             Its correction, if later frames are followed from this one: :meth:`follow_from` must then be told its depth
             before the next :meth:`update`. Else ``None``.
         """
-        told = None if ratio is None else (ratio, ratio_std, 0)
-        correction, is_reference = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+        told = None if ratio is None else _Told(ratio, ratio_std, 1, None)
+        correction, is_reference, begins = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+        self._odometer.replay(
+            odometry, is_known=correction.inliers > 0, begins=begins, is_reference=is_reference, unit=unit
+        )
         return correction if is_reference else None
 
     def follow_from(self, depth_hw: DepthGrid, camera: CameraIntrinsics, correction: ScaleCorrection) -> None:
@@ -94,20 +144,21 @@ class Steadier:
         self._camera = camera
 
     def _step(
-        self, told: tuple[float, float, int] | None, tracks: Tracks, *, time_s: float, scene_cut: bool
-    ) -> tuple[ScaleCorrection, bool]:
-        """The correction of a frame by what geometry has told, and whether the frame is the next reference."""
+        self, told: _Told | None, tracks: Tracks, *, time_s: float, scene_cut: bool
+    ) -> tuple[ScaleCorrection, bool, bool]:
+        """The correction of a frame by what geometry has told, whether the frame is the next reference, and whether a
+        shot begins with it, or would be lost with it what was known."""
         gap_s = self._advance_clock(time_s)
         correction, log_std, inliers = 0.0, self._filter.noise, 0
         ratio, ratio_std = None, 0.0
         found = told is not None
         if told is not None:
-            ratio, ratio_std, inliers = told
+            ratio, ratio_std, inliers = told.ratio, told.ratio_std, told.inliers
             correction, log_std = self._filter.update(ratio, ratio_std, gap_s)
             if not abs(correction) < _FARTHEST:
                 found, correction, log_std, inliers = False, 0.0, self._filter.noise, 0
         is_reference = tracks.renewed or not self._has_begun or scene_cut
-        self._has_begun = True
+        begins = not self._has_begun or scene_cut or self._is_told
         if is_reference:
             if found:
                 self._filter.rebase(log_std)
@@ -115,17 +166,15 @@ class Steadier:
                 self._filter.restart()
                 self._resets += scene_cut or self._is_told
             self._is_told = False
+        self._has_begun = True
         self._is_told |= found
         made = ScaleCorrection(
             log=correction, log_std=log_std, inliers=inliers, resets=self._resets, ratio=ratio, ratio_std=ratio_std
         )
-        return made, is_reference
+        return made, is_reference, begins
 
-    def _ratio(
-        self, tracks: Tracks, depth_hw: DepthGrid, camera: CameraIntrinsics, *, zooms: bool
-    ) -> tuple[float, float, int] | None:
-        """Log of what this frame's depth must be multiplied with to fit the reference, its deviation, and how many
-        points told it."""
+    def _told_by(self, tracks: Tracks, depth_hw: DepthGrid, camera: CameraIntrinsics, *, zooms: bool) -> _Told | None:
+        """What the points that were followed into this frame tell of it."""
         assert self._reference is not None
         assert self._camera is not None
         size = tracks.width, tracks.height
@@ -144,7 +193,9 @@ class Steadier:
         scatter = 1.4826 * float(np.median(np.abs(ratios - ratio)))
         if scatter > _SCATTER:
             return None
-        return ratio, math.hypot(motion.log_std, scatter * math.sqrt(_ALIKE / len(ratios))), len(ratios)
+        std = math.hypot(motion.log_std, scatter * math.sqrt(_ALIKE / len(ratios)))
+        covariance = _PIXELS_ALIKE * motion.covariance + _DEPTHS_ALIKE * scatter**2 * motion.depth_covariance
+        return _Told(ratio, std, len(ratios), replace(motion, covariance=covariance))
 
     def _advance_clock(self, time_s: float) -> float:
         """Seconds since the frame before: as told where that is possible, else the last regular step."""

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from stream.errors import SinkError
-from stream.frame import DepthFrame, DepthScale
+from stream.frame import DepthFrame, DepthScale, Odometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Record:
         raw_px: the focal length the network saw in it.
         ratio, ratio_std: what geometry told of its scale, :class:`stream.frame.ScaleCorrection`.
         scale: what depth was multiplied with because a distance is known.
+        odometry: where the camera was, if later frames are followed from this one.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Record:
     ratio: float | None = None
     ratio_std: float = 0.0
     scale: DepthScale | None = None
+    odometry: Odometry | None = None
 
     @classmethod
     def of(cls, frame: DepthFrame) -> Record:
@@ -37,7 +39,8 @@ class Record:
         index, raw_px, steady = frame.capture.index, frame.focal.raw_px, frame.steady
         if steady is None:
             return cls(index, raw_px, scale=frame.scale)
-        return cls(index, raw_px, steady.ratio, steady.ratio_std, frame.scale)
+        odometry = frame.odometry if frame.odometry is not None and frame.odometry.is_reference else None
+        return cls(index, raw_px, steady.ratio, steady.ratio_std, frame.scale, odometry)
 
     @classmethod
     def read(cls, line: bytes) -> Record:
@@ -46,16 +49,19 @@ class Record:
         Raises:
             ValueError, TypeError: it is none.
         """
-        index, raw_px, ratio, ratio_std, scale = orjson.loads(line)
-        if scale is None:
-            return cls(index, raw_px, ratio, ratio_std)
-        factor, date, source = scale
-        return cls(index, raw_px, ratio, ratio_std, DepthScale(factor=factor, date=date, source=source))
+        index, raw_px, ratio, ratio_std, scale, odometry = orjson.loads(line)
+        return cls(
+            index,
+            raw_px,
+            ratio,
+            ratio_std,
+            None if scale is None else DepthScale(**scale),
+            None if odometry is None else _odometry(**odometry),
+        )
 
     def line(self) -> bytes:
         """As a line of a journal, with its end."""
-        scale = None if self.scale is None else (self.scale.factor, self.scale.date, self.scale.source)
-        return orjson.dumps((self.index, self.raw_px, self.ratio, self.ratio_std, scale)) + b"\n"
+        return orjson.dumps((self.index, self.raw_px, self.ratio, self.ratio_std, self.scale, self.odometry)) + b"\n"
 
 
 class Journal:
@@ -145,3 +151,16 @@ class Journal:
 
 def _told(value: object) -> str:
     return "not given" if value is None else str(value)
+
+
+def _odometry(
+    stretch: int, position: list[float], orientation: list[float], covariance: list[float], is_reference: bool
+) -> Odometry:
+    (x, y, z), (qx, qy, qz, qw) = position, orientation
+    return Odometry(
+        stretch=stretch,
+        position=(x, y, z),
+        orientation=(qx, qy, qz, qw),
+        covariance=tuple(covariance),
+        is_reference=is_reference,
+    )

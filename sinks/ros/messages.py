@@ -29,9 +29,11 @@ Message = (
     | ros.sensor_msgs__msg__CameraInfo
     | ros.tf2_msgs__msg__TFMessage
     | ros.diagnostic_msgs__msg__DiagnosticArray
+    | ros.nav_msgs__msg__Odometry
 )
 
 _STORE = get_typestore(Stores.ROS2_HUMBLE)
+_UNKNOWN = 1e9  # variance of what nothing is said of: fusing it changes nothing
 _END_OF_TIME_NS = 2**31 * 10**9  # builtin_interfaces/Time counts seconds in an int32
 
 
@@ -139,6 +141,36 @@ def scale_correction(frame: DepthFrame, head: ros.std_msgs__msg__Header, camera:
         values=[ros.diagnostic_msgs__msg__KeyValue(key, repr(value)) for key, value in numbers.items()],
     )
     return ros.diagnostic_msgs__msg__DiagnosticArray(header=head, status=[status])
+
+
+def odometry(frame: DepthFrame, stamp_ns: int, camera: str, optical_frame: str) -> Message | None:
+    """Where the camera is: the pose of ``optical_frame`` in the frame of its stretch; ``None`` where it is not known.
+
+    Each stretch has a frame of its own, ``<camera>_odom_<number>``, whose axes are those of the optical frame where it
+    began (z forward): no message of one can be taken for a place in another. Covariance: rows and columns x, y, z, and
+    turns about the stretch's x, y and z (``geometry_msgs/PoseWithCovariance``). Nothing is said of speed: its variances
+    are 1e9.
+    """
+    pose = frame.odometry
+    if pose is None:
+        return None
+    (x, y, z), (qx, qy, qz, qw) = pose.position, pose.orientation
+    zero = ros.geometry_msgs__msg__Vector3(x=0.0, y=0.0, z=0.0)
+    return ros.nav_msgs__msg__Odometry(
+        header=header(stamp_ns, f"{camera}_odom_{pose.stretch}"),
+        child_frame_id=optical_frame,
+        pose=ros.geometry_msgs__msg__PoseWithCovariance(
+            pose=ros.geometry_msgs__msg__Pose(
+                position=ros.geometry_msgs__msg__Point(x=x, y=y, z=z),
+                orientation=ros.geometry_msgs__msg__Quaternion(x=qx, y=qy, z=qz, w=qw),
+            ),
+            covariance=np.array(pose.covariance, np.float64),
+        ),
+        twist=ros.geometry_msgs__msg__TwistWithCovariance(
+            twist=ros.geometry_msgs__msg__Twist(linear=zero, angular=zero),
+            covariance=(_UNKNOWN * np.eye(6)).ravel(),
+        ),
+    )
 
 
 def optical_transform(head: ros.std_msgs__msg__Header, optical_frame: str) -> ros.tf2_msgs__msg__TFMessage:

@@ -7,6 +7,7 @@
 ``/<camera>/color/image_rect``             ``sensor_msgs/msg/Image``, rgb8 (``image=raw``)
 ``/<camera>/color/camera_info``            ``sensor_msgs/msg/CameraInfo``, unless ``image=none``
 ``/<camera>/depth/scale_correction``       ``diagnostic_msgs/msg/DiagnosticArray``, where the scale is steadied
+``/<camera>/odometry``                     ``nav_msgs/msg/Odometry``, where the camera's way is known
 ``/tf_static``                             ``tf2_msgs/msg/TFMessage``: ``<camera>_link`` to the optical frame, once
 =========================================  ======================================================================
 

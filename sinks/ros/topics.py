@@ -24,6 +24,7 @@ from sinks.ros.messages import (
     depth_image,
     header,
     jpeg_image,
+    odometry,
     optical_transform,
     scale_correction,
 )
@@ -37,6 +38,7 @@ _CAMERA = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 _IMAGE, _JPEG = ros.sensor_msgs__msg__Image.__msgtype__, ros.sensor_msgs__msg__CompressedImage.__msgtype__
 _CAMERA_INFO = ros.sensor_msgs__msg__CameraInfo.__msgtype__
 _DIAGNOSTICS = ros.diagnostic_msgs__msg__DiagnosticArray.__msgtype__
+_ODOMETRY = ros.nav_msgs__msg__Odometry.__msgtype__
 _TRANSFORMS = ros.tf2_msgs__msg__TFMessage.__msgtype__
 
 
@@ -98,6 +100,8 @@ def offers(frame: DepthFrame, stamp_ns: int, options: TopicOptions) -> dict[str,
     }
     if (correction := scale_correction(frame, head, options.camera)) is not None:
         topics[f"{depth}/scale_correction"] = Offer(_DIAGNOSTICS, lambda: correction)
+    if (pose := odometry(frame, stamp_ns, options.camera, options.optical_frame)) is not None:
+        topics[f"/{options.camera}/odometry"] = Offer(_ODOMETRY, lambda: pose)
     if options.image == "jpeg":
         topics[f"{colour}/{picture}/compressed"] = Offer(_JPEG, partial(jpeg_image, frame, head, options.quality))
     if options.image == "raw":

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from model.focal import CameraConfig, GivenCamera
+from model.scale import DepthScaler
 from stream.errors import ConfigError
-from stream.frame import Capture, DepthFrame, Frame, Geometry
+from stream.frame import Capture, DepthFrame, DepthScale, Frame, Geometry
 from tests.support.tiny import collect_all, make_estimator, tiny_model
 
 
@@ -53,6 +54,34 @@ def test_the_networks_own_depth_can_be_had_back(batch: int) -> None:
             assert np.array_equal(corrected.depth, own.depth)
     assert [frame.steady.resets for frame in steady if frame.steady] == [0] * 6 + [1] * 4
     assert sum(frame.steady.inliers > 25 for frame in steady if frame.steady) >= 4
+
+
+def test_where_the_camera_is_begins_anew_at_a_cut_and_is_known_only_where_the_scale_is_steadied() -> None:
+    frames = [*passing(4), *passing(4, seed=9, first=4)]
+    assert {frame.odometry for frame in depths(frames, steady="off")} == {None}
+    told = [frame.odometry for frame in depths(frames, steady="scale")]
+    for k in (0, 4):
+        begun = told[k]
+        assert begun is not None
+        assert (begun.stretch, begun.position, begun.orientation) == (k // 4, (0, 0, 0), (0, 0, 0, 1))
+        assert begun.is_reference
+    assert [pose.stretch for pose in told[:4] if pose][-1] == 0
+    moved = next(pose for pose in reversed(told[:4]) if pose)
+    assert moved.position[0] > 0 or moved.orientation[1] > 0  # the pattern goes to the left, so the camera to the right
+
+
+def test_positions_are_in_the_unit_of_depth() -> None:
+    """Where a distance is known, they are as much larger as depth is."""
+    frames, scaler = passing(4), DepthScaler()
+    scaler.resume(DepthScale(factor=3.0, date="2026-01-02T03:04:05+00:00", source="measured"))
+    own, scaled = depths(frames, steady="scale"), depths(frames, steady="scale", scaler=scaler)
+    assert np.allclose(scaled[0].depth, 3 * own[0].depth)
+    ways = [(a.odometry, b.odometry) for a, b in zip(own, scaled, strict=True) if a.odometry and b.odometry]
+    assert len(ways) > 1
+    for a, b in ways:
+        assert np.allclose(np.multiply(3, a.position), b.position)
+        assert a.orientation == b.orientation
+    assert np.abs([b.position for _, b in ways]).max() > 0
 
 
 def test_an_unknown_way_of_steadying_is_refused() -> None:

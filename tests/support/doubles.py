@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry
+from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate, Frame, Geometry, Odometry
 from stream.ports import Lease, SourceInfo
 
 Hook = Callable[[int], None]
@@ -62,6 +62,15 @@ def to_depth(frame: Frame, value: float, dropped: int = 0) -> DepthFrame:
         dropped=dropped,
         model="double",
     )
+
+
+POSE = Odometry(
+    stretch=3,
+    position=(0.5, -0.25, 1.125),
+    orientation=(0.1, 0.5, -0.1, 0.8544003745317531),
+    covariance=tuple(k / 1024 for k in range(36)),
+)
+"""A pose whose numbers all differ."""
 
 
 AnyFrame = TypeVar("AnyFrame", Frame, DepthFrame)

@@ -16,6 +16,7 @@ from model.estimator import DepthProEstimator
 from model.focal import FocalConfig, GivenCamera
 from model.network import DepthProNetwork, init_random
 from model.network.config import NetworkConfig
+from model.scale import DepthScaler
 from model.weights import LoadedModel
 from stream.frame import Capture, DepthFrame, Frame, Geometry
 from stream.ports import Event
@@ -69,6 +70,7 @@ def make_estimator(
     engine: Engine | None = None,
     camera: GivenCamera | None = None,
     focal: FocalConfig | None = None,
+    scaler: DepthScaler | None = None,
     **options: Any,
 ) -> DepthProEstimator:
     """An estimator with ``engine``, or one of its own; ``options`` are of either config. Scale is not steadied."""
@@ -76,7 +78,7 @@ def make_estimator(
     own = {f.name for f in fields(EstimatorConfig)}
     config = EstimatorConfig(**{name: value for name, value in options.items() if name in own})
     engine = engine or make_engine(model, **{name: value for name, value in options.items() if name not in own})
-    return DepthProEstimator(engine=engine, camera=camera, focal=focal, config=config)
+    return DepthProEstimator(engine=engine, camera=camera, focal=focal, config=config, scaler=scaler)
 
 
 class CountedEngine(Engine):

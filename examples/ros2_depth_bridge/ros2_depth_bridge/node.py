@@ -7,6 +7,7 @@
 ``<camera>/depth/camera_info``       ``CameraInfo``, with the same stamp
 ``<camera>/depth/points``            ``PointCloud2``, in colour if the publisher sends the picture
 ``<camera>/color/…``                 picture: ``image_rect/compressed`` or ``image_rect`` (rgb8), with ``camera_info``
+``<camera>/odometry``                ``Odometry``: where the camera is, if the publisher knows
 ``/diagnostics``                     age, rate, losses and the publisher's state, every second
 ===================================  ===================================================================================
 
@@ -28,6 +29,7 @@ from typing import Any
 import cv2
 import diagnostic_msgs.msg
 import geometry_msgs.msg
+import nav_msgs.msg
 import rclpy
 import sensor_msgs.msg
 import zmq
@@ -119,7 +121,7 @@ class DepthBridge(Node):
             clock = Clock()
             clock.clock.sec, clock.clock.nanosec = divmod(ns, 10**9)
             self._publisher("/clock", Clock).publish(clock)
-        for name, topic in topics(frame, ns, sensor_msgs.msg, self._parameters).items():
+        for name, topic in topics(frame, ns, sensor_msgs.msg, nav_msgs.msg, self._parameters).items():
             publisher = self._publisher(name, topic.kind)
             if publisher.get_subscription_count():
                 publisher.publish(topic.make())

@@ -11,6 +11,7 @@ from ros2_depth_bridge.camera import camera_info
 from ros2_depth_bridge.client import DepthMessage
 from ros2_depth_bridge.compressed_depth import compressed_depth
 from ros2_depth_bridge.images import colour_image, depth_image, picture
+from ros2_depth_bridge.odometry import is_located, odometry
 from ros2_depth_bridge.parameters import Parameters
 from ros2_depth_bridge.points import point_cloud
 from ros2_depth_bridge.rectification import can_rectify, rectify_depth, rectify_picture
@@ -23,8 +24,16 @@ class Topic(NamedTuple):
     make: Callable[[], Any]
 
 
-def topics(frame: DepthMessage, ns: int, msgs: Any, parameters: Parameters) -> dict[str, Topic]:
-    """All topics of ``frame``, whose messages are stamped ``ns``. ``msgs`` is ``sensor_msgs.msg``."""
+def topics(frame: DepthMessage, ns: int, msgs: Any, nav_msgs: Any, parameters: Parameters) -> dict[str, Topic]:
+    """All topics of ``frame``, whose messages are stamped ``ns``.
+
+    Args:
+        frame: what came.
+        ns: its stamp.
+        msgs: ``sensor_msgs.msg``.
+        nav_msgs: ``nav_msgs.msg``.
+        parameters: of the node.
+    """
     camera, rectified = topic_name(frame.header["camera"]), frame.header["rectified"]
     raw = "image_rect" if rectified else "image_raw"
 
@@ -62,6 +71,8 @@ def topics(frame: DepthMessage, ns: int, msgs: Any, parameters: Parameters) -> d
         add_depth("image_rect", without_distortion)
     if parameters.points and can_rectify(frame):
         made[f"{camera}/depth/points"] = Topic(msgs.PointCloud2, points)
+    if is_located(frame):
+        made[f"{camera}/odometry"] = Topic(nav_msgs.Odometry, lambda: odometry(frame, ns, camera, nav_msgs))
     if frame.image is not None:
         jpeg = isinstance(frame.image, bytes)
         made[f"{camera}/color/{raw}{'/compressed' * jpeg}"] = Topic(

@@ -11,6 +11,7 @@ import { CameraNumbers, showNumbers } from "./numbers.js";
 import { depthPng, download, picturePng } from "./save.js";
 import { SpaceView } from "./space_view.js";
 import { Tools } from "./tools.js";
+import { CameraWay } from "./way.js";
 
 const $ = (id) => document.getElementById(id);
 const ALL = "*"; // every camera in a grid
@@ -39,6 +40,7 @@ class Page {
     this.flat = new FlatView($("flat"));
     this.cubes = null; // each takes a graphics context: made when it is first needed
     this.spaceView = null;
+    this.way = new CameraWay();
     this.tools = new Tools(this);
     this.grid = new CameraGrid($("grid"), (name) => this.chooseCamera(name));
     this.bind();
@@ -61,6 +63,8 @@ class Page {
   greet(hello) {
     if (!this.chosen) Object.assign(this.look, { min: hello.min_m, max: hello.max_m, scale: hello.scale, colormap: hello.colormap });
     this.levels = hello.levels;
+    if (hello.session !== this.session) this.way.clear();
+    this.session = hello.session;
     for (const name of hello.cameras) if (!this.cameras.has(name)) this.cameras.set(name, new CameraNumbers());
     for (const name of this.cameras.keys()) if (!hello.cameras.includes(name)) this.cameras.delete(name);
     if (!this.cameras.has(this.camera)) this.chooseCamera(this.cameras.size > 1 ? ALL : (hello.cameras[0] ?? null));
@@ -83,6 +87,7 @@ class Page {
 
   chooseCamera(name) {
     this.camera = name;
+    this.way.clear();
     this.setFrame(null);
     this.tools.reset();
     this.factor = 1;
@@ -138,6 +143,7 @@ class Page {
     const { frame: before } = this;
     if (before && frame && (before.width !== frame.width || before.height !== frame.height)) this.tools.reset();
     this.frame = frame;
+    if (frame) this.way.add(frame.header);
     before?.close();
     for (const id of ["save-depth", "save-picture"]) $(id).disabled = !frame || (id === "save-picture" && !frame.bitmap);
   }
@@ -181,8 +187,10 @@ class Page {
     }
     if (look.layout === "space") {
       this.spaceView ??= new SpaceView($("space"), () => this.changed());
-      const floor = this.spaceView.draw(frame, { ...this.space, range: look, map, factor: this.factor, cube: tools.cube });
+      const way = this.way.seenFromHere();
+      const floor = this.spaceView.draw(frame, { ...this.space, range: look, map, factor: this.factor, cube: tools.cube, way });
       $("floor").textContent = floor === null ? "" : `a line each metre, ${floor.toFixed(2)} m below the camera`;
+      $("way").textContent = way?.length > 2 ? `${(this.factor * Math.hypot(...way[0])).toFixed(2)} m from where its way began` : "";
     } else {
       this.flat.draw(frame, { ...look, colors: this.colors(frame), marks: tools.marks() });
       if (tools.cube) this.cubes ??= new CubeOverlay($("cube"));

@@ -56,6 +56,7 @@ THREE.ColorManagement.enabled = false; // colours as they come
 const SPACINGS = ["log", "inverse", "linear"];
 const STRETCH = { log: Math.log, inverse: (m) => 1 / m, linear: (m) => m };
 const JUMP = 0.1;
+const WAY = 0x39d98a;
 const MOST_VERTICES = 260_000; // 640 × 360 has all of its pixels; more would not turn smoothly everywhere
 
 export class SpaceView {
@@ -97,14 +98,19 @@ export class SpaceView {
       new THREE.BufferGeometry(),
       new THREE.LineBasicMaterial({ color: 0xf9a13a }),
     );
-    this.scene.add(this.surface, this.points, this.cube, this.floor, this.lens);
+    this.way = new THREE.Line(new THREE.BufferGeometry(), new THREE.LineBasicMaterial({ color: WAY }));
+    this.steps = new THREE.Points(
+      this.way.geometry,
+      new THREE.PointsMaterial({ color: WAY, size: 5, sizeAttenuation: false }),
+    );
+    this.scene.add(this.surface, this.points, this.cube, this.floor, this.lens, this.way, this.steps);
     this.floorY = null;
     this.atHome = false;
     this.frame = null;
   }
 
   /** Draw `frame`, which is drawn again when it is the same. Returns how far below the camera the floor is, in metres. */
-  draw(frame, { shape, paint, range, map, factor, cube }) {
+  draw(frame, { shape, paint, range, map, factor, cube, way }) {
     const { renderer, camera, uniforms } = this;
     const { clientWidth: width, clientHeight: height } = renderer.domElement;
     renderer.setPixelRatio(Math.min(devicePixelRatio || 1, 2));
@@ -124,6 +130,7 @@ export class SpaceView {
     this.points.visible = shape === "points";
     this.cube.visible = cube !== null;
     if (cube) place(this.cube, cube);
+    this.drawWay(way, factor);
     if (!this.atHome) this.goHome();
     renderer.render(this.scene, camera);
     return this.floorY;
@@ -207,5 +214,13 @@ export class SpaceView {
     this.lens.geometry = new THREE.BufferGeometry().setFromPoints(
       c.flatMap((corner, i) => [eye, corner, corner, c[(i + 1) % 4]]),
     );
+  }
+
+  /** The way of the camera, points in metres from the first to the camera; null: none. */
+  drawWay(way, factor) {
+    this.way.visible = this.steps.visible = way !== null && way.length > 2;
+    const points = (way ?? []).map(([x, y, z]) => new THREE.Vector3(factor * x, -factor * y, -factor * z));
+    this.way.geometry.dispose();
+    this.way.geometry = this.steps.geometry = new THREE.BufferGeometry().setFromPoints(points);
   }
 }

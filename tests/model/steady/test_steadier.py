@@ -54,7 +54,7 @@ def test_the_networks_scale_can_be_had_back_and_what_is_unknown_stays_unknown(wa
         depth = (shot.depth * factor).astype(np.float32)
         if index == 3:
             depth[:] = math.nan
-        told.append(steadier.update(tracker.update(shot.luma), depth, camera, time_s=index / 5))
+        told.append(steadier.update(tracker.update(shot.luma), depth, camera, time_s=index / 5).correction)
     assert told[0].log == 0
     assert told[0].inliers == 0
     assert told[3].log == 0

@@ -27,7 +27,7 @@ from sinks.foxglove.sink import FoxgloveSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import DepthFrame, ScaleCorrection, SourceState
 from tests.sinks.ros.test_mcap import read, scene
-from tests.support.doubles import make_depth_frame, recaptured
+from tests.support.doubles import POSE, make_depth_frame, recaptured
 from tests.support.outputs import record
 
 ROOT = Path(__file__).parents[3]
@@ -128,7 +128,7 @@ async def exchange(sink: FoxgloveSink, frames: list[DepthFrame], topics: set[str
 
 def test_a_client_gets_what_a_recording_has(tmp_path: Path) -> None:
     corrected = ScaleCorrection(log=0.125, log_std=0.01, inliers=12, resets=1)
-    frames = [replace(scene(i), steady=corrected) for i in range(4)]
+    frames = [replace(scene(i), steady=corrected, odometry=POSE) for i in range(4)]
     record(f"{tmp_path}/a.mcap", frames)
     recorded = read(tmp_path / "a.mcap")
     with offered() as sink:

@@ -86,7 +86,9 @@ def package(name: str) -> SimpleNamespace:
     )
 
 
-SENSOR_MSGS, GEOMETRY_MSGS, DIAGNOSTIC_MSGS = map(package, ("sensor_msgs", "geometry_msgs", "diagnostic_msgs"))
+SENSOR_MSGS, GEOMETRY_MSGS, DIAGNOSTIC_MSGS, NAV_MSGS = map(
+    package, ("sensor_msgs", "geometry_msgs", "diagnostic_msgs", "nav_msgs")
+)
 
 
 def over_the_wire(message: Message) -> Any:

@@ -25,9 +25,9 @@ from ros2_depth_bridge.topics import topic_name, topics
 from sinks.zeromq.depth_subscriber import DepthMessage
 from sinks.zeromq.sink import ZmqOptions
 from stream.frame import CameraIntrinsics, DepthFrame
-from tests.sinks.ros.ros2_messages import GEOMETRY_MSGS, SENSOR_MSGS, over_the_wire
+from tests.sinks.ros.ros2_messages import GEOMETRY_MSGS, NAV_MSGS, SENSOR_MSGS, over_the_wire
 from tests.sinks.zeromq.test_depth_subscriber import exchange, scene
-from tests.support.doubles import recaptured
+from tests.support.doubles import POSE, recaptured
 
 SECOND = 10**9
 
@@ -41,7 +41,7 @@ def bridged(frame: DepthFrame, parameters: Parameters | None = None, **options: 
     """By topic, what ROS nodes get of ``frame``; nothing derived from depth unless ``parameters`` say so."""
     got = receive(frame, **options)
     parameters = parameters or Parameters(points=False, compressed_depth=False)
-    made = topics(got, stamp_ns(got), SENSOR_MSGS, parameters)
+    made = topics(got, stamp_ns(got), SENSOR_MSGS, NAV_MSGS, parameters)
     assert all(isinstance(topic.make(), topic.kind) for topic in made.values())
     return {name: over_the_wire(topic.make()) for name, topic in made.items()}
 
@@ -103,6 +103,21 @@ def test_a_lens_that_distorts_keeps_its_own_picture_and_its_calibration() -> Non
     assert (info.distortion_model, tuple(info.d)) == ("plumb_bob", lens().distortion)
     assert tuple(info.p) == lens().projection
     np.testing.assert_allclose(info.r, lens().rectification)
+
+
+def test_where_the_camera_is_comes_as_it_was_sent() -> None:
+    made = bridged(replace(scene(), odometry=POSE), camera="front.left")
+    told, image = made["front_left/odometry"], made["front_left/depth/image_rect"]
+    assert told.header.stamp == image.header.stamp
+    assert (told.header.frame_id, told.child_frame_id) == ("front_left_odom_3", image.header.frame_id)
+    place, turn = told.pose.pose.position, told.pose.pose.orientation
+    assert (place.x, place.y, place.z) == POSE.position
+    assert (turn.x, turn.y, turn.z, turn.w) == POSE.orientation
+    assert tuple(told.pose.covariance) == POSE.covariance
+    assert np.diag(np.reshape(told.twist.covariance, (6, 6))).min() >= 1e9
+    older = receive(scene())
+    del older.header["odometry"]
+    assert "camera/odometry" not in topics(older, SECOND, SENSOR_MSGS, NAV_MSGS, Parameters())
 
 
 def test_the_picture_comes_as_it_was_sent_with_the_stamp_of_its_depth() -> None:
@@ -272,7 +287,7 @@ def test_points_have_the_colours_of_the_picture(image: str, distorts: bool) -> N
 
 def test_a_picture_that_cannot_be_read_makes_no_points() -> None:
     got = replace(receive(scene(), image="jpeg"), image=b"no picture")
-    made = topics(got, SECOND, SENSOR_MSGS, Parameters())
+    made = topics(got, SECOND, SENSOR_MSGS, NAV_MSGS, Parameters())
     with pytest.raises(ValueError, match="picture cannot be read"):
         made["camera/depth/points"].make()
     assert made["camera/depth/image_rect"].make().width == 64

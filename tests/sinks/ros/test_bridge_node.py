@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import pytest
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from tests.sinks.ros.ros2_messages import STORE
 from tests.sinks.zeromq.test_depth_subscriber import ANYWHERE, scene
+from tests.support.doubles import POSE
 from tests.support.process import ROOT
 
 PACKAGE = ROOT / "examples" / "ros2_depth_bridge" / "ros2_depth_bridge"
@@ -65,7 +67,7 @@ def publish_until_it_ends(sink: ZmqSink, program: subprocess.Popen[str], seconds
     """Publish until ``program`` ends, or is ended after so many seconds. Returns what it said on standard error."""
     until = time.monotonic() + seconds
     while program.poll() is None and time.monotonic() < until:
-        sink.write(scene())
+        sink.write(replace(scene(), odometry=POSE))
         with contextlib.suppress(subprocess.TimeoutExpired):
             program.wait(0.05)
     program.kill()
@@ -102,6 +104,7 @@ def test_a_reliable_subscriber_gets_everything(environment: dict[str, str]) -> N
         "/front/depth/points": "sensor_msgs/PointCloud2",
         "/front/color/image_rect/compressed": "sensor_msgs/CompressedImage",
         "/front/color/camera_info": "sensor_msgs/CameraInfo",
+        "/front/odometry": "nav_msgs/Odometry",
         "/diagnostics": "diagnostic_msgs/DiagnosticArray",
     }
     with node(f"url:={sink.endpoint}", "camera:=front", env=environment) as bridge:
@@ -118,6 +121,8 @@ def test_a_reliable_subscriber_gets_everything(environment: dict[str, str]) -> N
     info = messages["/front/depth/camera_info"]
     assert (info.distortion_model, info.d.tolist()) == ("plumb_bob", [0] * 5)
     assert [f.name for f in messages["/front/depth/points"].fields] == ["x", "y", "z", "rgb"]
+    assert messages["/front/odometry"].header.frame_id == "front_odom_3"
+    assert tuple(messages["/front/odometry"].pose.covariance) == POSE.covariance
     (status,) = messages["/diagnostics"].status
     assert (status.name, status.hardware_id) == ("depth_bridge: front", sink.endpoint)
     assert {"age (s)", "rate (Hz)", "lost", "publisher"} <= {pair.key for pair in status.values}

@@ -31,7 +31,7 @@ from sinks.ros.messages import RosTime
 from sinks.ros.sink import McapOptions, McapSink
 from stream.errors import ConfigError, SinkError
 from stream.frame import CameraIntrinsics, DepthFrame, ScaleCorrection
-from tests.support.doubles import make_depth_frame, recaptured
+from tests.support.doubles import POSE, make_depth_frame, recaptured
 from tests.support.outputs import record, write_until_it_is_full
 
 ROOT = Path(__file__).parents[3]
@@ -263,6 +263,18 @@ def test_how_each_frames_scale_was_steadied_is_recorded(tmp_path: Path) -> None:
     values = {pair.key: pair.value for pair in array.status[0].values}
     assert float(values["correction"]) == told.log
     assert values == {"correction": repr(told.log), "log_std": "0.004", "inliers": "120", "resets": "1"}
+
+
+def test_where_the_camera_is_is_recorded(tmp_path: Path) -> None:
+    record(f"{tmp_path / 'a.mcap'}?camera=left", [replace(scene(0), odometry=POSE), scene(1)])
+    ((stored, told),) = read(tmp_path / "a.mcap")["/left/odometry"]
+    assert stored.log_time == scene(0).capture.time_ns
+    assert (told.header.frame_id, told.child_frame_id) == ("left_odom_3", "left_optical_frame")
+    place, turn = told.pose.pose.position, told.pose.pose.orientation
+    assert (place.x, place.y, place.z) == POSE.position
+    assert (turn.x, turn.y, turn.z, turn.w) == POSE.orientation
+    assert tuple(told.pose.covariance) == POSE.covariance
+    assert np.diag(np.reshape(told.twist.covariance, (6, 6))).min() >= 1e9  # nobody shall believe in a speed of 0
 
 
 def test_frames_may_change_their_size(tmp_path: Path) -> None:

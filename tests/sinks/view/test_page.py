@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +17,10 @@ from sinks import open_sink
 from sinks.depth_codes import DepthCodes
 from sinks.files.read_depth import decode, read_depth
 from sinks.video.colormap import DepthColormap
-from stream.frame import SourceState
+from stream.frame import Odometry, SourceState
 from tests.sinks.view.pages import Open, other_server, point_at, wait_for_frame
 from tests.sinks.view.scenes import FOCAL, HEIGHT, WIDTH, address_of, frame_of, showing, slope
+from tests.support.doubles import POSE
 from tests.support.process import ROOT
 
 SOME_NUMBER = re.compile(r"\d")
@@ -244,6 +247,46 @@ def test_a_browser_without_webgl_shows_all_but_space(open_page: Open) -> None:
         expect(usual.get_by_text("This browser offers no WebGL 2")).to_be_hidden()
         point_at(page, 81, 44)
         assert float(page.get_attribute("#metres", "data-metres") or "") > 0
+
+
+def test_the_way_of_the_camera_is_seen_from_where_it_is(open_page: Open) -> None:
+    depth = np.full((HEIGHT, WIDTH), 3.0, np.float32)
+    right = (0.0, math.sin(math.pi / 4), 0.0, math.cos(math.pi / 4))  # turned by 90 degrees about y, which is down
+    here = replace(POSE, stretch=0, position=(0.0, 0.0, 0.0), orientation=(0.0, 0.0, 0.0, 1.0))
+    with showing() as sink:
+        page = open_page(sink.link)
+        page.click("[data-layout=space]")
+
+        def seen(index: int, pose: Odometry | None) -> object:
+            sink.write(frame_of(index, depth, odometry=pose))
+            wait_for_frame(page, index)
+            return page.evaluate("() => window.depthProStream.way.seenFromHere()")
+
+        assert seen(0, here) == [[0, 0, 0], [0, 0, 0]]
+        ahead = replace(here, position=(0.0, 0.0, 2.0))
+        assert seen(1, ahead) == [[0, 0, -2], [0, 0, 0], [0, 0, 0]]
+        corner = replace(here, position=(1.0, -0.5, 2.0), orientation=right)
+        assert np.allclose(seen(2, corner), [[2, 0.5, -1], [0, 0.5, -1], [0, 0, 0], [0, 0, 0]])  # type: ignore[arg-type]
+        expect(page.locator("#way")).to_have_text("2.29 m from where its way began")
+        green = page.evaluate(
+            """() => {
+              const view = window.depthProStream, space = view.spaceView;
+              space.camera.position.set(1, 1, 4); space.controls.target.set(1, 0, 1); space.controls.update();
+              space.floor.visible = space.lens.visible = space.surface.visible = false;
+              view.draw();  // and read before the browser clears it
+              const gl = space.renderer.domElement, copy = document.createElement("canvas");
+              [copy.width, copy.height] = [gl.width, gl.height];
+              copy.getContext("2d").drawImage(gl, 0, 0);
+              const at = space.way.position.clone().set(1, -0.5, 1).project(space.camera);  // between two points
+              const [x, y] = [(at.x + 1) / 2 * gl.width, (1 - at.y) / 2 * gl.height];
+              const near = copy.getContext("2d").getImageData(x - 1, y - 1, 3, 3).data;
+              return [0, 1, 2, 3, 4, 5, 6, 7, 8].some((i) => near[4 * i + 1] > 150 && near[4 * i] < 120); }"""
+        )
+        assert green is True
+        assert seen(3, None) is None
+        expect(page.locator("#way")).to_be_hidden()
+        assert np.allclose(seen(4, corner), [[2, 0.5, -1], [0, 0.5, -1], [0, 0, 0], [0, 0, 0]])  # type: ignore[arg-type]
+        assert seen(5, replace(ahead, stretch=1)) == [[0, 0, 0], [0, 0, 0]]
 
 
 def test_without_the_token_there_is_nothing_to_see(open_page: Open) -> None:

@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 from sinks.zeromq.message import MessageWriter
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.frame import CameraIntrinsics, DepthFrame, DepthScale, ScaleCorrection
-from tests.support.doubles import make_depth_frame, recaptured
+from tests.support.doubles import POSE, make_depth_frame, recaptured
 from tests.support.process import ROOT
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -40,6 +40,7 @@ def frames() -> list[DepthFrame]:
         focal=replace(plain.focal, raw_px=None, source="given"),
         scale=DepthScale(factor=1.25, date="2026-01-02T03:04:05+00:00", source="file"),
         steady=ScaleCorrection(log=-0.03, log_std=0.004, inliers=120, resets=1),
+        odometry=POSE,
     )
     return [plain, recaptured(rich, index=7, pts=None, rotation=90, uncertainty_ns=500, clock="camera-rtcp")]
 
@@ -102,6 +103,7 @@ def test_the_schema_refuses_what_is_wrong() -> None:
         {"width": 0},
         {"focal": {}},
         {"scale": 2},
+        {"odometry": {"stretch": 0}},
     ):
         assert not validator.is_valid({**good, **wrong})
     assert not validator.is_valid({key: value for key, value in good.items() if key != "session"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.command_line import DONE, SINK_FAILED, CommandLine, quiet_start, with_options
+from stream.quiet_start import quiet_start
 
 if __name__ == "__main__":
     quiet_start()
@@ -30,6 +30,7 @@ from sinks.files.journal import Record
 from sinks.parts import Parts, PartSink, is_whole
 from sinks.places import for_video, is_file, make_folder
 from sinks.uri import parse_uri
+from stream.command_line import DONE, SINK_FAILED, CommandLine, with_options
 from stream.display import Display, log_to, summary
 from stream.errors import ConfigError, DepthStreamError, SinkError, SourceError
 from stream.frame import FocalEstimate
@@ -238,6 +239,7 @@ class _Session:
         statuses = pipeline.status()
         for stream, status, files in zip(streams, statuses, parts, strict=True):
             files.publish(_unfinished(stream, status, stopped=stopped))
+        statuses = [_told_where(stream, status) for stream, status in zip(streams, statuses, strict=True)]
         with suppress(OSError):  # nobody reads it, as in `… | true`: that does not undo the run
             print(summary(statuses), flush=True)
         try:
@@ -279,8 +281,7 @@ class _Session:
         refuse_clashes(named.values(), [sink for made in outputs for sink in made], kept)
         parts = [Parts(made) for made in outputs]
         for files in parts:
-            opened.callback(files.release, forget=False)
-            files.claim()
+            files.look()
         scalers = [
             _scaler(config, source.info, made) for config, source, made in zip(scales, sources, outputs, strict=True)
         ]
@@ -288,6 +289,9 @@ class _Session:
             infos = [source.info for source in sources]
             may_download = "demo" not in named.values()
             self._network = _network(s.model, s.engine, s.ray, infos=infos, may_download=may_download)
+        for files in parts:  # with all modules imported: until then, Ctrl-C ends the program and removes nothing
+            opened.callback(files.release, forget=False)
+            files.claim()
         streams, writing = [], []
         for (name, uri), source, given, scaler, made, files in zip(
             named.items(), sources, givens, scalers, outputs, parts, strict=True
@@ -341,8 +345,8 @@ class _Session:
     ) -> list[Sink]:
         overwrite = self._settings.overwrite or (uri == "demo" and not sinks)  # the demo's video is its own
         made = []
-        for given in sinks or [_default_sink(uri, info, name=name if several else None)]:
-            output = for_camera(given, name, several=several)
+        default = _default_sink(uri, info, name=name if several else None)
+        for output in [for_camera(given, name, several=several) for given in sinks] or [default]:
             part = not info.live and is_file(output)
             sink = PartSink(output, overwrite=overwrite) if part else open_sink(output, overwrite=overwrite)
             made.append(opened.enter_context(closing(sink)))
@@ -383,6 +387,15 @@ def _unfinished(stream: Stream, status: Status, *, stopped: bool) -> dict[Sink, 
     goes_on = not isinstance(status.error, ConfigError)
     told = zip(stream.sinks, status.sinks, strict=True)
     return {sink: goes_on for sink, its in told if not is_over or its.error is not None}
+
+
+def _told_where(stream: Stream, status: Status) -> Status:
+    """``status`` with the names that files have in the end: what is not whole is a part."""
+    named = [
+        replace(told, name=sink.is_there_as) if isinstance(sink, PartSink) else told
+        for sink, told in zip(stream.sinks, status.sinks, strict=True)
+    ]
+    return replace(status, sinks=tuple(named))
 
 
 def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Session, *, out: Path, again: bool) -> int:

@@ -22,6 +22,8 @@ from stream.frame import Capture, DepthFrame
 from stream.ports import Sink, SourceInfo
 
 _log = logging.getLogger(__name__)
+_MANY = 1000
+"""Frames of which some must be whole in a file: more than wait in any encoder, cluster or chunk."""
 
 
 class PartSink:
@@ -50,13 +52,15 @@ class PartSink:
         self._prefix = f"{self._path.stem}.part"  # of the names of all that belongs to it
         self.part = _part_of(self._path)
         self._journal = Journal(_journal_of(self.part), of=self._path)
-        self._options = parse_uri(uri).options
+        parsed = parse_uri(uri)
+        self._options = {"its kind": parsed.scheme or "file"}
+        self._options |= {f"its option {name}": value for name, value in parsed.options.items()}
         self._is_folder = is_folder(uri)
         self.noted = 0
         self.is_done = False
         self._claim: Claim | None = None
         self._begins_anew = False
-        self._look()
+        self.look()
         try:
             self._sink: Any = open_sink(with_path(uri, self.part), overwrite=True)
         except (ConfigError, SinkError) as exc:
@@ -66,6 +70,11 @@ class PartSink:
     def name(self) -> str:
         """That of the whole file."""
         return str(self._path)
+
+    @property
+    def is_there_as(self) -> str:
+        """Where what was written is: the whole file, or the part."""
+        return str(self.part if self.part.exists() else self._path)
 
     @property
     def needs_image(self) -> bool:
@@ -85,18 +94,42 @@ class PartSink:
         return hasattr(self._sink, "resume")
 
     @property
+    def exists(self) -> bool:
+        """Whether something has the file's name that must stay."""
+        return not self._overwrite and self._path.exists()
+
+    @property
     def has_journal(self) -> bool:
         """Whether a run has begun the file that is not over yet."""
         return self._journal.exists()
+
+    def look(self) -> None:
+        """Find out whether an earlier run has made it.
+
+        Raises:
+            SinkError: it cannot be written there.
+        """
+        self.is_done = self.exists and not self.part.exists() and self.has_journal
+        if self._is_folder and self._path.exists():
+            if not self._path.is_dir():
+                raise SinkError(f"cannot write {self._path}: it is a file; name a folder")
+        elif not self.exists:
+            check_target(self._path.absolute(), overwrite=self._overwrite)
+        if _journal_of(self._path).exists():
+            raise SinkError(f"{self._path} is what a run has made so far of another output; give this one another name")
+        if self.part.exists() and not self.has_journal and (self.part.is_dir() or not self._overwrite):
+            raise SinkError(
+                f"{self.part} is in the way of {self._path}, and nothing says which run it is of; move it, or give "
+                "the output another name"
+            )
 
     def claim(self) -> None:
         """Keep other runs away until :meth:`release`.
 
         Raises:
-            SinkError: another run is writing it, or has done so meanwhile.
+            SinkError: another run is writing it, or no file can be made there.
         """
         self._claim = Claim(_beside(self.part, "lock"), of=self._path)
-        self._look()
 
     def earlier(self, identity: Mapping[str, object]) -> Sequence[Record]:
         """The frames of an earlier run that can be kept, in order. The last one is not: without it, none would come.
@@ -107,9 +140,8 @@ class PartSink:
         Raises:
             SinkError: an earlier run was another one, or what it noted is damaged.
         """
-        options = {f"its option {name}": value for name, value in self._options.items()}
         try:
-            records = self._journal.read({**identity, **options}, anew=self._overwrite)
+            records = self._journal.read({**identity, **self._options}, anew=self._overwrite)
         except SinkError as exc:
             if self.is_done:  # by a run that has nothing to do with this one
                 raise SinkError(_exists(self._path)) from exc
@@ -122,8 +154,12 @@ class PartSink:
         whole: int = self._sink.whole_frames([record.index for record in records])
         if not self.part.exists():
             raise SinkError(
-                f"{self.part} is gone, of which {len(records)} frames are noted in {_journal_of(self.part)}; remove "
-                "that, too, to begin anew"
+                f"{self.part} is gone, of which {len(records)} frames are noted; `overwrite=True` begins anew"
+            )
+        if not whole and len(records) >= _MANY:
+            raise SinkError(
+                f"{self.part} is damaged: none of the {len(records)} frames that were made is whole; "
+                "`overwrite=True` begins anew"
             )
         return records[: max(min(len(records), whole) - 1, 0)]
 
@@ -188,24 +224,6 @@ class PartSink:
         if self._claim is not None:
             self._claim.release()
 
-    def _look(self) -> None:
-        """Find out whether it is there, and refuse what cannot be written, or must not be."""
-        self.is_done = not self._overwrite and _is_done(self._path)
-        if self.is_done:
-            return
-        if self._is_folder and self._path.exists():
-            if not self._path.is_dir():
-                raise SinkError(f"cannot write {self._path}: it is a file; name a folder")
-            if not self._overwrite:
-                raise SinkError(_exists(self._path))
-        else:
-            check_target(self._path.absolute(), overwrite=self._overwrite)
-        if self.part.exists() and not self._journal.exists() and (self.part.is_dir() or not self._overwrite):
-            raise SinkError(
-                f"{self.part} is in the way of {self._path}, and nothing says which run it is of; move it, or give "
-                "the output another name"
-            )
-
     def _parts(self) -> list[Path]:
         """The part, numbered ones where it went on in another file, each with what belongs to it."""
         numbered = f"{glob.escape(self._prefix)}-[0-9][0-9][0-9][0-9]{glob.escape(self.part.suffix)}"
@@ -235,16 +253,13 @@ class PartSink:
 
 
 def is_whole(uri: str) -> bool:
-    """Whether the file that the sink ``uri`` writes is there, and nothing of a run that is to write it again or beside
-    it; never of a sink that writes none.
+    """Whether the file that the sink ``uri`` writes is there, and nothing of a run that was to write it or others;
+    never of a sink that writes none.
     """
-    return is_file(uri) and path_of(uri).exists() and not _journal_of(_part_of(path_of(uri))).exists()
-
-
-def _is_done(path: Path) -> bool:
-    """Whether a run has made the file at ``path``, and not yet all that it was to make."""
-    part = _part_of(path)
-    return path.exists() and not part.exists() and _journal_of(part).exists()
+    if not is_file(uri):
+        return False
+    part = _part_of(path_of(uri))
+    return path_of(uri).exists() and not any(_beside(part, ending).exists() for ending in ("journal", "lock"))
 
 
 def _part_of(path: Path) -> Path:
@@ -295,10 +310,33 @@ class Parts:
     def __bool__(self) -> bool:
         return bool(self._all)
 
+    def look(self) -> None:
+        """Find out which files an earlier run has made.
+
+        Raises:
+            SinkError: see :meth:`PartSink.look`; or one exists that is not known to be of an unfinished run.
+        """
+        for part in self._all:
+            part.look()
+        finished = [part for part in self._all if part.is_done]
+        foreign = [part for part in self._all if part.exists and not part.is_done]
+        if finished and len(finished) + len(foreign) == len(self._all) and not any(p.part.exists() for p in foreign):
+            for part in foreign:  # all are whole: the run was killed while it removed its journals
+                part.is_done = True
+        elif foreign:
+            goes_on = any(part.has_journal for part in self._all)
+            told = ", or leave it out to go on with the others" if goes_on else ""
+            raise SinkError(f"{_exists(Path(foreign[0].name))}{told}")
+
     def claim(self) -> None:
-        """See :meth:`PartSink.claim`."""
+        """See :meth:`PartSink.claim`.
+
+        Raises:
+            SinkError: as there, and as :meth:`look`.
+        """
         for part in self._all:
             part.claim()
+        self.look()  # once more: another run may have ended meanwhile
 
     def release(self, *, forget: bool) -> None:
         """See :meth:`PartSink.release`."""
@@ -319,7 +357,7 @@ class Parts:
         kept = {part: part.earlier(identity) for part in self._all}
         longest = max(self._all, key=lambda part: part.noted)
         for part in self._all:
-            if longest.noted and not begun[part]:
+            if longest.noted and not begun[part] and not part.is_done:
                 raise SinkError(
                     f"{part.name} was not written by the run that has made {longest.noted} frames of {longest.name}; "
                     "leave it out to go on with that, or begin all anew with `overwrite=True`"
@@ -332,6 +370,9 @@ class Parts:
         records = records[: len(records) - len(records) % batch]
         if not records:
             _log.info("%s keeps nothing of the %d frames that were made; it begins anew", shortest.name, longest.noted)
+        elif len(records) < longest.noted - batch:
+            told = "%s keeps %d of the %d frames that were made; those behind them are made again"
+            _log.info(told, shortest.name, len(records), longest.noted)
         return records
 
     def unfinished(self, sinks: Iterable[Sink]) -> list[Sink]:

@@ -20,17 +20,13 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from stream.errors import ConfigError, DepthStreamError, one_line
+from stream.quiet_start import INTERRUPTED
 
-DONE, FAILED, USAGE, SINK_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, SINK_FAILED = 0, 1, 2, 3
 
 _FIELD = re.compile(r"`([a-z_][a-z0-9_.]*)(?:=([^`]*))?`")
 _LOGIN = re.compile(r"://.*@")
 _log = logging.getLogger(__name__)
-
-
-def quiet_start() -> None:
-    """Let Ctrl-C end the program without a traceback while its modules are still being imported."""
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
 
 
 class CommandLine:

@@ -24,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from stream.command_line import with_options
 from stream.frame import FocalEstimate
 from stream.jobs.batch import Place
 from stream.ports import SourceInfo
@@ -39,13 +40,20 @@ def log_to(console: Console, *, verbose: bool) -> None:
     handler: logging.Handler
     if console.is_terminal:
         handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_Formatter("%(message)s"))
     else:
         handler = logging.StreamHandler(console.file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for chatty in ("matplotlib", "PIL", "httpx", "httpcore", "urllib3", "filelock", "huggingface_hub", "asyncio"):
         logging.getLogger(chatty).setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+class _Formatter(logging.Formatter):
+    """Names fields as options, as they are typed."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        return with_options(super().formatMessage(record))
 
 
 class Display:

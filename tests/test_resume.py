@@ -44,6 +44,11 @@ def content(path: Path) -> list[tuple[float | None, bytes]]:
     return sorted(found)
 
 
+def tags(path: Path) -> dict[str, str]:
+    with av.open(str(path)) as container:
+        return dict(container.metadata)
+
+
 def times(path: Path) -> list[float | None]:
     with av.open(str(path)) as container:
         return [frame.time for frame in container.decode(video=0)]
@@ -102,6 +107,8 @@ def messages(path: Path) -> list[tuple[str, int, bytes]]:
 def assert_same(a: Path, b: Path) -> None:
     assert sorted(p.name for p in a.iterdir()) == WHOLE
     assert content(a / "mm.mkv") == content(b / "mm.mkv")
+    assert tags(a / "mm.mkv") == tags(b / "mm.mkv")
+    assert (a / "mm.mkv.json").read_bytes() == (b / "mm.mkv.json").read_bytes()
     assert (a / "f.csv").read_bytes() == (b / "f.csv").read_bytes()
     assert [p.read_bytes() for p in sorted((a / "png").iterdir())] == [
         p.read_bytes() for p in sorted((b / "png").iterdir())

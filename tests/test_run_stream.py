@@ -217,6 +217,8 @@ def test_several_sources_have_outputs_of_their_own(run, clip: Path, tmp_path: Pa
     assert status == 0, err
     assert out.count("5 frames → foxglove://127.0.0.1:") == 2  # one server
     assert {path.name for path in tmp_path.glob("*t.mp4")} == {"left.mp4", "right.mp4"}
+    assert run(*both, "--output-size", "32x24")[0] == 0
+    assert {path.name for path in tmp_path.glob("*_depth.mp4")} == {"left_depth.mp4", "right_depth.mp4"}
     assert out.startswith("left: ")
     assert "\nright: " in out
 
@@ -303,6 +305,8 @@ def test_what_cannot_be_scaled_is_not_called_whole(run, tmp_path: Path) -> None:
         assert status == command_line.SINK_FAILED
         assert "1 video: 1 failed\nFAILED clip.mp4: --scale-from" in out
         assert "o/clip.mp4 is not whole; what was done is in o/clip.part.mp4\n" in err
+        assert "ERROR clip.mp4: --scale-from 2,2=1.5: the run ended" in err
+        assert "12 frames → o/clip.part.mp4" in out
         assert not (tmp_path / "o/clip.mp4").exists()
 
 

@@ -162,7 +162,7 @@ class DepthScaler:
         if self.known is not None and not math.isnan(self._first_s):
             raise ConfigError(
                 f"`scale_from={self.known}`: the run ended before there was a second of depth with a steady focal "
-                "length, so nothing was scaled; run longer, or tell the focal length with `fov` or `focal_px`"
+                "length, so nothing was scaled; run longer (one that is told, as with `fov`, is steady at once)"
             )
 
     def _begin_asked(self) -> None:

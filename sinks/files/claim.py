@@ -26,9 +26,11 @@ class Claim:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
+            if not path.exists():  # a file system that takes no such file
+                raise SinkError(f"cannot write {of}: no file can be made beside it; choose another folder") from None
             raise SinkError(f"another run writes {of}; wait for it, or give this one another name") from None
         except OSError as exc:
-            raise SinkError(f"cannot write {of}: {exc.strerror}") from exc
+            raise SinkError(f"cannot write {of}: {path} cannot be made ({exc.strerror})") from exc
 
     def release(self) -> None:
         """Let go of it. Nobody waits for the file, so it can go, too."""

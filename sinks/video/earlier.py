@@ -31,6 +31,17 @@ def whole_frames(path: Path) -> int:
         return 0
 
 
+def tag(path: Path, name: str) -> bytes | None:
+    """A tag of the container, if it has one of that name.
+
+    Raises:
+        av.FFmpegError: it cannot be read.
+    """
+    with av.open(str(path)) as container:
+        found = container.metadata.get(name)
+        return None if found is None else found.encode()
+
+
 def packets(path: Path, count: int) -> Iterator[tuple[bool, av.Packet[Any]]]:
     """The packets of the first ``count`` frames in ``path``, and their subtitles, in the file's order.
 

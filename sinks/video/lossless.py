@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from sinks.depth_codes import DepthCodes
 from sinks.frame_json import describe, to_json, untrained_notice
@@ -15,21 +16,27 @@ class LosslessDepth:
     """Frames in codes, all of one size.
 
     ``tags`` describe the codes in the file, ``record`` beside it; ``pixel_format`` is what :meth:`render` returns.
+
+    Args:
+        first: the first one that is written.
+        codes: for metres.
+        began: what an earlier run said of its first frame, if its frames come before.
     """
 
     pixel_format = "gray16le"
 
-    def __init__(self, first: DepthFrame, codes: DepthCodes) -> None:
+    def __init__(self, first: DepthFrame, codes: DepthCodes, *, began: bytes | None = None) -> None:
         self.height, self.width = first.height, first.width
         self._codes = codes
         notice = untrained_notice(first)
+        began = to_json(describe(first)) if began is None else began
         self.record: dict[str, object] = {
             "unit": "metre, after decoding",
             "axis": "optical axis (z), not ray length",
             **codes.record(),
             "model": first.model,
             "notice": notice,
-            "first_frame": describe(first),
+            "first_frame": orjson.loads(began),
         }
         self.tags = {
             "title": f"Metric depth, {codes.title}" + (f" ({notice})" if notice else ""),
@@ -39,7 +46,7 @@ class LosslessDepth:
             "DEPTH_NO_ESTIMATE": str(NO_ESTIMATE),
             "DEPTH_BEYOND_RANGE": str(BEYOND_RANGE),
             "DEPTH_MODEL": first.model,
-            "DEPTH_FIRST_FRAME": to_json(describe(first)).decode(),
+            "DEPTH_FIRST_FRAME": began.decode(),
         }
 
     def render(self, frame: DepthFrame) -> npt.NDArray[np.uint16]:

@@ -26,7 +26,7 @@ from sinks.frame_json import describe, to_json
 from sinks.video.accompaniment import Accompaniment
 from sinks.video.colormap import COLORMAP, MAX_M, MIN_M, SCALE, ColormapName, DepthColormap, Scale
 from sinks.video.containers import CodecName, Container, Encoder, choose_container, choose_encoder
-from sinks.video.earlier import packets, whole_frames
+from sinks.video.earlier import packets, tag, whole_frames
 from sinks.video.faststart import move_index_to_front
 from sinks.video.lossless import LosslessDepth
 from sinks.video.preview import Preview, Range, View
@@ -173,7 +173,8 @@ class VideoSink(FileSink):
         picture: LosslessDepth | Preview
         self._size = (first.width, first.height)
         if self._codec == "ffv1":
-            picture = LosslessDepth(first, self._options.make_codes())
+            began = None if self._earlier is None else tag(self._earlier.path, "DEPTH_FIRST_FRAME")
+            picture = LosslessDepth(first, self._options.make_codes(), began=began)
         else:
             o = self._options
             picture = Preview(first, colormap=o.make_colormap(), span=o.range, view=o.view, legend=o.legend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -82,7 +83,15 @@ def find_videos(sources: Sequence[str], *, without: Path | None = None) -> list[
     read = [v for v in found if ours is None or not _is_below(v.source, ours)]
     if not read:
         raise ConfigError(f"all that was found lies in {without}, where outputs go; name another folder for them")
-    return _told_apart(list({v.source: v for v in read}.values()))
+    different: dict[str, Video] = {}
+    for video in read:
+        different.setdefault(_file_of(video.source), video)
+    return _told_apart(list(different.values()))
+
+
+def _file_of(source: str) -> str:
+    """The same however its folder is written."""
+    return source if _SCHEME.match(source) else os.path.abspath(source)  # noqa: PTH100 (a link is a name of its own)
 
 
 def _expand(source: str) -> list[Video]:

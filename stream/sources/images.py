@@ -56,7 +56,7 @@ def list_glob(pattern: str) -> list[Path]:
         SourceError: none match.
     """
     paths = [Path(p) for p in glob.glob(pattern, recursive=True)]  # noqa: PTH207
-    return _sorted(paths, f"{redact_unknown(pattern)}: matches no pictures")
+    return _sorted(paths, f"{redact_unknown(pattern)}: nothing that can be read has such a name")
 
 
 def _sorted(paths: list[Path], complaint: str) -> list[Path]:

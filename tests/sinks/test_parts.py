@@ -53,7 +53,7 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
         foreign.unlink()
     path.write_text("someone else's")
     with pytest.raises(SinkError, match=r"walk.mkv exists; choose another name"):
-        PartSink(str(path), overwrite=False)
+        Parts([PartSink(str(path), overwrite=False)]).look()
     assert path.read_text() == "someone else's"
 
 
@@ -72,7 +72,7 @@ def test_a_folder_has_its_name_when_it_is_whole(tmp_path: Path, there: bool) -> 
         (tmp_path / "depth/depth_000000.png").write_text("old")
         (tmp_path / "depth/notes.txt").write_text("someone's")
         with pytest.raises(SinkError, match=r"depth exists; choose another name"):
-            PartSink(f"png:{tmp_path}/depth", overwrite=False)
+            Parts([PartSink(f"png:{tmp_path}/depth", overwrite=False)]).look()
     parts = begin(PartSink(f"png:{tmp_path}/depth", overwrite=there), frames=2)
     assert names(tmp_path / "depth.part") == ["depth_000000.png", "depth_000001.png"]
     parts.publish({})
@@ -101,7 +101,7 @@ def test_a_file_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
     living.close()
     parts.publish({})
     with pytest.raises(SinkError, match=r"walk.mp4 exists; choose another name"):
-        late.claim()
+        Parts([late]).claim()
     late.release(forget=False)
     assert names(tmp_path) == ["walk.mp4"]
 
@@ -119,8 +119,7 @@ def test_what_is_whole_stays_until_the_others_are(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a", "a.part.journal", "b.part", "b.part.journal"]
     assert not is_whole(uris[0])  # of a batch, it is handed to the run that does the rest
     a, b = (PartSink(uri, overwrite=False) for uri in uris)
-    assert a.is_done
-    assert not b.is_done
+    assert (a.is_done, b.is_done) == (True, False)
     parts = begin(a, b, frames=3)
     assert parts.unfinished([a, b]) == [b]
     parts.publish({})
@@ -141,8 +140,49 @@ def test_a_run_killed_while_files_get_their_names(tmp_path: Path) -> None:
         sink._claim.release()
     del parts
     assert names(tmp_path) == ["a.mkv", "a.mkv.json", "a.part.mkv.journal", "b", "b.part.journal"]
+    (tmp_path / "a.part.mkv.journal").unlink()  # killed while it tidied up
     begin(*(again := [PartSink(uri, overwrite=False) for uri in uris])).publish({})
     assert names(tmp_path) == ["a.mkv", "a.mkv.json", "b"]
+    with pytest.raises(SinkError, match=r"a.mkv exists; choose another name or use `overwrite=True`$"):
+        begin(*(PartSink(uri, overwrite=False) for uri in uris))
+
+
+def test_one_that_is_there_and_others_that_were_begun(tmp_path: Path) -> None:
+    leave(tmp_path, "png:{}/a", "png:{}/b")
+    (tmp_path / "a.part").rename(tmp_path / "a")
+    (tmp_path / "a.part.journal").unlink()
+    with pytest.raises(SinkError, match=r"a exists; .*, or leave it out to go on with the others"):
+        begin(*(PartSink(f"png:{tmp_path}/{name}", overwrite=False) for name in "ab"))
+
+
+def test_another_kind_of_output_is_another_run(tmp_path: Path) -> None:
+    leave(tmp_path, "png:{}/a")
+    with pytest.raises(SinkError, match="a was begun by another run, its kind: png, now exr;"):
+        begin(PartSink(f"exr:{tmp_path}/a", overwrite=False))
+    assert len(names(tmp_path / "a.part")) == 9
+
+
+def test_the_part_of_an_output_is_no_output(tmp_path: Path) -> None:
+    leave(tmp_path, "{}/a.mkv?codec=ffv1")
+    with pytest.raises(SinkError, match=r"a.part.mkv is what a run has made so far of another output"):
+        PartSink(f"{tmp_path}/a.part.mkv", overwrite=True)
+
+
+def test_where_no_lock_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "a.part.mkv.lock").mkdir()
+    with pytest.raises(SinkError, match=r"cannot write .*a.mkv: .*a.part.mkv.lock cannot be made"):
+        PartSink(f"{tmp_path}/a.mkv", overwrite=True).claim()
+    with pytest.raises(SinkError, match=r"cannot write /proc/a.csv: "):
+        PartSink("focal:/proc/a.csv", overwrite=False).claim()
+
+
+def test_a_damaged_part_of_many_frames_is_told(tmp_path: Path) -> None:
+    leave(tmp_path, "{}/a.mkv?codec=ffv1", "png:{}/b", frames=1001)
+    (tmp_path / "a.part.mkv").write_bytes(b"\0" * 1000)
+    sinks = [PartSink(uri, overwrite=False) for uri in (f"{tmp_path}/a.mkv?codec=ffv1", f"png:{tmp_path}/b")]
+    with pytest.raises(SinkError, match=r"a.part.mkv is damaged: none of the 1001 frames that were made is whole"):
+        begin(*sinks)
+    assert len(names(tmp_path / "b.part")) == 1001
 
 
 def test_a_file_of_another_run_counts_as_somebodys(tmp_path: Path) -> None:
@@ -208,7 +248,7 @@ def test_a_part_that_is_gone_is_told(tmp_path: Path) -> None:
     leave(tmp_path, "{}/a.mkv?codec=ffv1")
     (tmp_path / "a.part.mkv").unlink()
     sink = PartSink(f"{tmp_path}/a.mkv?codec=ffv1", overwrite=False)
-    with pytest.raises(SinkError, match=r"a.part.mkv is gone, of which 9 frames are noted in .*journal; remove that"):
+    with pytest.raises(SinkError, match=r"a.part.mkv is gone, of which 9 frames are noted; `overwrite=True` begins"):
         begin(sink)
     sink.release(forget=False)
 

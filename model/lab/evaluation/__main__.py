@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.command_line import DONE, FAILED, CommandLine, quiet_start
+from stream.quiet_start import quiet_start
 
 if __name__ == "__main__":  # importing torch takes seconds
     quiet_start()
@@ -26,6 +26,7 @@ from model.lab.evaluation.html_page import Order, Page
 from model.lab.evaluation.report import counted
 from model.lab.evaluation.terminal_table import print_report
 from model.weights import load, resolve_auto
+from stream.command_line import DONE, FAILED, CommandLine
 from stream.errors import ConfigError, SinkError
 
 _EPILOGUE = """

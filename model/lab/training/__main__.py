@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.command_line import DONE, CommandLine, quiet_start
+from stream.quiet_start import quiet_start
 
 if __name__ == "__main__":  # importing torch takes seconds
     quiet_start()
@@ -24,6 +24,7 @@ from model.lab.training.config import TrainConfig
 from model.lab.training.pool import Pool, PoolConfig, render
 from model.lab.training.timed import SMALL_PICTURES_UNTIL, Renderer, by_the_clock, pools_for, write_page
 from model.lab.training.trainer import Trainer, network_config
+from stream.command_line import DONE, CommandLine
 
 command_line = CommandLine(
     "python -m model.lab.training",

@@ -82,3 +82,11 @@ def test_cameras_are_no_files_and_keep_their_secrets(camera: str) -> None:
 def test_outputs_do_not_go_among_what_is_read() -> None:
     with pytest.raises(ConfigError, match="lies in out, where outputs go; name another folder"):
         find_videos(["out"], without=Path("out"))
+
+
+def test_a_file_is_one_video_however_it_is_written() -> None:
+    assert found("b2.mkv", "./b2.mkv", "day/../b2.mkv", "a.mp4", "b*.mkv") == [
+        ("b2.mkv", ".", "b2"),
+        ("a.mp4", ".", "a"),
+        ("b10.mkv", ".", "b10"),
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.command_line import DONE, SINK_FAILED, CommandLine, quiet_start
+from stream.command_line import DONE, SINK_FAILED, CommandLine, quiet_start, with_options
 
 if __name__ == "__main__":
     quiet_start()
@@ -10,9 +10,9 @@ if __name__ == "__main__":
 import glob
 import logging
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,12 +26,15 @@ from model.config import EngineConfig, EstimatorConfig, RayConfig
 from model.focal import CameraConfig, FocalConfig, GivenCamera
 from model.scale import DepthScaler, ScaleConfig
 from sinks import for_camera, open_sink
-from sinks.places import PartSink, for_video, is_file, is_there, make_folder
+from sinks.files.journal import Record
+from sinks.parts import Parts, PartSink, is_whole
+from sinks.places import for_video, is_file, make_folder
 from sinks.uri import parse_uri
 from stream.display import Display, log_to, summary
-from stream.errors import ConfigError, ModelError, SinkError
+from stream.errors import ConfigError, DepthStreamError, SinkError, SourceError
 from stream.frame import FocalEstimate
 from stream.jobs.batch import Job, Place, run_batch
+from stream.jobs.clashes import refuse_clashes
 from stream.jobs.folder import locked
 from stream.jobs.resume import fingerprint, go_past
 from stream.jobs.videos import Video, find_videos, is_batch
@@ -39,7 +42,6 @@ from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.plugins import SOURCES, schemes
 from stream.ports import Sink, Source, SourceInfo
 from stream.sources import SourceConfig, open_source
-from stream.sources.address import local_path
 from stream.sources.excerpt import Excerpt, ExcerptConfig
 from stream.sources.names import ALONE, name_sources
 from stream.stats import Status
@@ -62,7 +64,7 @@ Examples:
   python run_stream.py front=rtsp://192.0.2.7/stream rear=webcam:0 --sink zmq+tcp://127.0.0.1:5555
 
 Exit status: 0 finished, also after Ctrl-C; 1 the run failed; 2 wrong command line; 3 finished, but an output failed;
-130 a second Ctrl-C stopped it at once. https://arxiv.org/abs/2410.02073 describes the network.
+130 stopped at once, by a second Ctrl-C or while it started. https://arxiv.org/abs/2410.02073 describes the network.
 """
 
 command_line = CommandLine(
@@ -166,7 +168,12 @@ def run(
             told = serve(metrics, lambda: [status for p in running[-1:] for status in p.status()])
             serving.enter_context(closing(told))
         session = serving.enter_context(closing(_Session(settings, console, running)))
-        sink = [*sink, "view:"] if view else sink
+        sink = [*sink, "view:"] if view and not _is_shown(sink) else sink
+        _refuse_repeated(sink)
+        if out is None and (named := [uri for uri in sink if "{stem}" in uri]):
+            raise ConfigError(
+                f"{parse_uri(named[0]).text}: {{stem}} is the name of a video of a batch; add `out=FOLDER`"
+            )
         if out is None and not is_batch(source):
             return session.run(name_sources(source), sink).status
         videos = find_videos(source, without=out)
@@ -221,17 +228,24 @@ class _Session:
         """
         with ExitStack() as opened:  # closes what is open when something later cannot be opened
             demo = _demo(named, sinks)
-            streams = self._streams(named, sinks, demo, opened)
+            streams, parts = self._streams(named, sinks, demo, opened)
+            if not streams:
+                return _Ending(DONE, stopped=False)
             pipeline = Pipeline(*streams, config=self._settings.pipeline)
             opened.pop_all()  # from here on the pipeline closes them
         self._running.append(pipeline)
         stopped = _watch(pipeline, [stream.source.info for stream in streams], self._console, place)
         statuses = pipeline.status()
-        for stream, status in zip(streams, statuses, strict=True):
-            _publish(stream, status, stopped=stopped)
+        for stream, status, files in zip(streams, statuses, parts, strict=True):
+            files.publish(_unfinished(stream, status, stopped=stopped))
         with suppress(OSError):  # nobody reads it, as in `… | true`: that does not undo the run
             print(summary(statuses), flush=True)
-        pipeline.result()
+        try:
+            pipeline.result()
+        except ConfigError as exc:
+            if place is None:
+                raise
+            raise DepthStreamError(str(exc)) from exc  # of what is in this video: the others of the batch may do
         if demo is not None:
             print(demo.summary(), flush=True)
         failed = any(sink.error is not None for status in statuses for sink in status.sinks)
@@ -239,8 +253,11 @@ class _Session:
 
     def _streams(
         self, named: dict[str, str], sinks: Sequence[str], demo: DemoScore | None, opened: ExitStack
-    ) -> list[Stream]:
-        """Everything opened, in the order in which mistakes are told soonest: sources, sinks, network."""
+    ) -> tuple[list[Stream], list[Parts]]:
+        """Everything opened, in the order in which mistakes are told soonest: sources, sinks, network.
+
+        A source whose outputs are whole already has no stream. Each stream has its files.
+        """
         s, several = self._settings, len(named) > 1
         if several and s.scaling.scale_from is not None:
             raise ConfigError(
@@ -258,8 +275,12 @@ class _Session:
             self._sinks(name, uri, sinks, source.info, several=several, opened=opened)
             for (name, uri), source in zip(named.items(), sources, strict=True)
         ]
-        kept = [str(config.scale_file) for config in scales if config.scale_file is not None]
-        _refuse_clashes(named.values(), [*(sink.name for made in outputs for sink in made), *kept])
+        kept = {str(config.scale_file): {config.scale_file} for config in scales if config.scale_file is not None}
+        refuse_clashes(named.values(), [sink for made in outputs for sink in made], kept)
+        parts = [Parts(made) for made in outputs]
+        for files in parts:
+            opened.callback(files.release, forget=False)
+            files.claim()
         scalers = [
             _scaler(config, source.info, made) for config, source, made in zip(scales, sources, outputs, strict=True)
         ]
@@ -267,20 +288,27 @@ class _Session:
             infos = [source.info for source in sources]
             may_download = "demo" not in named.values()
             self._network = _network(s.model, s.engine, s.ray, infos=infos, may_download=may_download)
-        streams = []
-        for (name, uri), source, given, scaler, made in zip(
-            named.items(), sources, givens, scalers, outputs, strict=True
+        streams, writing = [], []
+        for (name, uri), source, given, scaler, made, files in zip(
+            named.items(), sources, givens, scalers, outputs, parts, strict=True
         ):
+            done = self._earlier(uri, files)
+            if not (left := files.unfinished(made)):
+                _log.info("%s: all outputs are there", source.info.name)
+                files.publish({})
+                source.close()
+                continue
             foreseen = None
             if s.looks_ahead and not given.is_given:
                 foreseen = _foresee(self._open(uri), self._network, s.focal, self._console)
             config = estimator_config_for(source.info, s.estimator)
             estimator = _estimator(self._network, given, s.focal, config, scaler, foreseen)
-            if uri != "demo":  # whose score is of a whole run
-                source = self._resume(uri, source, estimator, made)
+            rest, captures = go_past(source, estimator, done) if done else (source, [])
+            files.begin(done, captures)
             score = [demo] if demo is not None else []
-            streams.append(Stream(source=source, estimator=estimator, sinks=[*made, *score], name=name))
-        return streams
+            streams.append(Stream(source=rest, estimator=estimator, sinks=[*left, *score], name=name))
+            writing.append(files)
+        return streams, writing
 
     def _open(self, uri: str, *, endless: bool = False) -> Source:
         if uri == "demo":
@@ -291,23 +319,22 @@ class _Session:
             source = open_source(uri, config=self._settings.reading)
         return source if self._settings.excerpt.is_all else Excerpt(source, self._settings.excerpt)
 
-    def _resume(self, uri: str, source: Source, estimator: DepthProEstimator, outputs: Sequence[Sink]) -> Source:
-        """``source`` behind the frames that an earlier run has made, which every file of ``outputs`` keeps."""
-        parts = [output for output in outputs if isinstance(output, PartSink)]
-        if not parts:
-            return source
+    def _earlier(self, uri: str, files: Parts) -> Sequence[Record]:
+        """The frames that an earlier run has made of a source and that every file keeps."""
+        if not files:
+            return ()
         assert self._network is not None
-        s, label = self._settings, {"model": self._network.label, "precision": self._network.precision}
+        s = self._settings
         asked = [s.excerpt, s.engine, s.estimator, s.focal, s.camera, s.scaling]
-        options = {name: str(value) for config in asked for name, value in asdict(config).items()}
+        given = {field.name: getattr(config, field.name) for config in asked for field in fields(config)}
+        options = {name: None if value is None else str(value) for name, value in given.items()}
+        label = {"model": self._network.label, "precision": self._network.precision}
         identity = {**fingerprint(uri), **label, **options, "image_rate": s.reading.image_rate, "shot": s.looks_ahead}
-        done = min((part.earlier(identity) for part in parts), key=len)
-        if not done or (s.scaling.scale_from is not None and done[-1].scale is None):  # it was still being measured
-            return source
-        rest, captures = go_past(source, estimator, done)
-        for part in parts:
-            part.resume(done, captures)
-        return rest
+        done = files.earlier(identity, batch=s.engine.batch)
+        if done and s.scaling.scale_from is not None and done[-1].scale is None:
+            _log.info("the distance was still being measured when the earlier run ended; it begins anew")
+            return ()
+        return () if uri == "demo" else done  # whose score is of a whole run
 
     def _sinks(
         self, name: str, uri: str, sinks: Sequence[str], info: SourceInfo, *, several: bool, opened: ExitStack
@@ -327,6 +354,13 @@ def _is_shown(sinks: Sequence[str]) -> bool:
     return any(parse_uri(uri).scheme == "view" for uri in sinks)
 
 
+def _refuse_repeated(sinks: Sequence[str]) -> None:
+    """The same twice could only be in its own way."""
+    for uri in sinks:
+        if sinks.count(uri) > 1 and parse_uri(uri).scheme not in ("null", "memory"):
+            raise ConfigError(f"{parse_uri(uri).text} is given twice as an output; leave one out")
+
+
 def _demo(named: dict[str, str], sinks: Sequence[str]) -> DemoScore | None:
     """What counts how right the demo is, with its source, if that is what runs. One that is looked at has no end."""
     if "demo" not in named.values():
@@ -340,22 +374,15 @@ def _demo(named: dict[str, str], sinks: Sequence[str]) -> DemoScore | None:
     return DemoScore(DemoSource())
 
 
-def _publish(stream: Stream, status: Status, *, stopped: bool) -> None:
-    """Give the files of a video that went to its end their names. One that breaks off has come to its end, too.
+def _unfinished(stream: Stream, status: Status, *, stopped: bool) -> dict[Sink, bool]:
+    """The sinks whose outputs are not whole, and whether it is for the same command to go on with them.
 
-    What a network that fails leaves is a part.
-
-    Raises:
-        SinkError: a file cannot be renamed.
+    A source that breaks off has come to its end. Whatever else ends a stream leaves its outputs unfinished.
     """
-    parts = [(sink, told.error) for sink, told in zip(stream.sinks, status.sinks, strict=True)]
-    for sink, error in parts:
-        if not isinstance(sink, PartSink):
-            continue
-        if not stopped and error is None and not isinstance(status.error, ModelError):
-            sink.publish()
-        elif sink.part.exists():
-            _log.info("%s is not whole; what was done is in %s, and the same command goes on", sink.name, sink.part)
+    is_over = not stopped and (status.error is None or isinstance(status.error, SourceError))
+    goes_on = not isinstance(status.error, ConfigError)
+    told = zip(stream.sinks, status.sinks, strict=True)
+    return {sink: goes_on for sink, its in told if not is_over or its.error is not None}
 
 
 def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Session, *, out: Path, again: bool) -> int:
@@ -382,8 +409,8 @@ def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Sessio
         for video in videos
     ]
     with locked(out):
-        outcome = run_batch(jobs, convert, is_there=lambda uri: not again and is_there(uri))
-    print(outcome, flush=True)
+        outcome = run_batch(jobs, convert, is_there=lambda uri: not again and is_whole(uri))
+    print(with_options(str(outcome)), flush=True)
     return SINK_FAILED if outcome.failed else DONE
 
 
@@ -500,27 +527,6 @@ def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> 
         folder = path.parent if glob.has_magic(path.name) and not path.exists() else path
         stem = folder.resolve().name if folder.is_dir() or folder != path else path.stem
     return f"./{quote(stem or 'stream')}_depth.mp4?view=side-by-side"
-
-
-def _refuse_clashes(sources: Iterable[str], outputs: list[str]) -> None:
-    """Two outputs in one place, or an output on top of an input, would destroy each other."""
-    shared = ("zmq+", "view:", "rerun:", "foxglove:", "null:", "memory:")
-    files = [output for output in outputs if not output.startswith(shared)]
-    places = [Path(output).resolve() for output in files]  # not files all of them, but then no harm is done
-    inputs = [local_path(source).resolve() for source in sources]
-    for i, place in enumerate(places):
-        if place in places[:i]:
-            raise ConfigError(f"{files[i]} is named twice as an output; give each output a name of its own")
-        if any(place == source or _is_one_file(place, source) for source in inputs):
-            raise ConfigError(f"{files[i]} is the input; give the output another name")
-
-
-def _is_one_file(one: Path, other: Path) -> bool:
-    """Whether both are names of one file, as hard links are."""
-    try:
-        return one.samefile(other)
-    except (OSError, ValueError):  # one of them is no file
-        return False
 
 
 def _watch(pipeline: Pipeline, infos: Sequence[SourceInfo], console: Console, place: Place | None) -> bool:

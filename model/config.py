@@ -8,6 +8,7 @@ from typing import Literal
 from stream.errors import ConfigError
 
 Launch = Literal["eager", "graph", "compile"]
+_LARGEST_SIDE = 16384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +126,30 @@ class EstimatorConfig:
             raise ConfigError(f"`steady_threshold` must be above 0 and at most 1, not {self.steady_threshold}")
         if not 0 <= self.steady_persistence <= 1000:
             raise ConfigError(f"`steady_persistence` must be from 0 to 1000, not {self.steady_persistence}")
+        self.size(network=1)  # refuses what is none
         _check_count("in_flight", self.in_flight, 64)
         _check_count("fov_every", self.fov_every, 1000)
+
+    def size(self, *, network: int) -> tuple[int, int] | None:
+        """Width and height of the depth in pixels, or ``None`` for the size of each source frame.
+
+        Args:
+            network: side of what the network makes.
+
+        Raises:
+            ConfigError: ``output_size`` is no size.
+        """
+        if self.output_size == "source":
+            return None
+        if self.output_size == "network":
+            return network, network
+        width, _, height = self.output_size.lower().partition("x")
+        if width.isdecimal() and height.isdecimal() and all(0 < int(n) <= _LARGEST_SIDE for n in (width, height)):
+            return int(width), int(height)
+        raise ConfigError(
+            f"`output_size` {self.output_size!r} is not source, network or WxH in pixels, such as 640x480, up to "
+            f"{_LARGEST_SIDE} a side"
+        )
 
 
 def _check_count(field: str, value: int, most: int) -> None:

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -41,7 +42,7 @@ from model.engine.passage import Lane
 from model.engine.precision import Precision, wider
 from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_or_none
 from model.focal.scene_cut import SceneCutDetector
-from model.pixels.metres import metric_depth, parse_output_size
+from model.pixels.metres import metric_depth
 from model.pixels.planes import image_from_planes
 from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
@@ -89,9 +90,13 @@ class _Computed:
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """A frame of an earlier run that later ones are followed from, until its depth has been computed again."""
+    """A frame of an earlier run that later ones are followed from, until its depth has been computed again.
+
+    ``place`` is that in its batch.
+    """
 
     frame: Frame
+    place: int
     lens: Lens | None
     camera: CameraIntrinsics
     replayed: tuple[Tracks, ScaleCorrection]
@@ -160,7 +165,7 @@ class DepthProEstimator:
             raise ConfigError("`fov_every` needs a focal length that is smoothed; leave out `focal=off`")
         self._engine, self._streams = engine, engine.streams
         self._camera = camera or GivenCamera()
-        self._output_size = parse_output_size(config.output_size, engine.output_size)
+        self._output_size = config.size(network=engine.output_size)
         self._focal = FocalTracker(focal)
         self._foreseen = None if foreseen is None else iter(foreseen)
         self._cuts = SceneCutDetector()
@@ -179,7 +184,8 @@ class DepthProEstimator:
         self._queued: list[_Queued] = []  # for their batch to be full
         self._computed: deque[_Computed] = deque()
         self._reference: _Reference | None = None
-        self._replayed: int | None = None  # the last frame that an earlier run has made
+        self._behind: int | None = None  # the last frame that an earlier run has made, before the next one
+        self._replayed = 0
         self._fov_every = config.fov_every
         self._steady = False  # whether the focal length is well known
         self._without_fov = 0  # frames since it was last estimated
@@ -208,9 +214,9 @@ class DepthProEstimator:
         """
         if self._reference is not None:
             self._look_at_reference(self._reference)
-        if self._replayed is not None and self._average is not None:
-            _log.info("`steady=full`: pixels are averaged anew behind frame %d", self._replayed)
-        self._replayed, frame = None, lease.frame
+        if self._behind is not None and self._average is not None:
+            _log.info("`steady=full`: pixels are averaged anew behind frame %d", self._behind)
+        self._behind, frame = None, lease.frame
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
         lens = self._camera.lens(frame.width, frame.height)
@@ -289,12 +295,15 @@ class DepthProEstimator:
     def replay(self, frame: Frame, done: Made) -> None:
         """Take note of a frame whose depth an earlier run has made, before any other is submitted.
 
-        Cuts, focal lengths, scales and their filters go on from there as if it had been computed here.
+        Cuts, focal lengths, scales and their filters go on from there as if it had been computed here. So does what is
+        computed, to the bit, where the batches that follow are those of a run that was not interrupted; but averages of
+        pixels begin anew.
 
         Args:
             frame: as it would be submitted.
             done: what was found in it.
         """
+        place, self._replayed = self._replayed % self.batch, self._replayed + 1
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
         lens = self._camera.lens(frame.width, frame.height)
@@ -304,7 +313,7 @@ class DepthProEstimator:
         self._steady = focal.log_std < _STEADY_STD
         if done.scale is not None:
             self._scaler.resume(done.scale)
-        self._replayed = frame.capture.index
+        self._behind = frame.capture.index
         if self._steadying is None:
             return
         tracks = self._steadying.follow(frame, lens, scene_cut=scene_cut)
@@ -320,7 +329,7 @@ class DepthProEstimator:
         if replayed is not None:
             kept = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
             camera = self._intrinsics(frame, focal, given)
-            self._reference = _Reference(kept, lens, camera, replayed)
+            self._reference = _Reference(kept, place, lens, camera, replayed)
 
     def close(self) -> None:
         """Abandon the frames still in flight.
@@ -342,17 +351,22 @@ class DepthProEstimator:
         """Compute once more what of the frames that were replayed those after them are followed from."""
         assert self._steadying is not None
         self._reference = None
-        lane, with_fov = self._lanes[0], not (self._camera.is_given or self._foreseen is not None)
-        queued = _Queued(reference.frame, lane, 0, False, None, reference.lens, with_fov, False, None)
+        with_fov = not (self._camera.is_given or self._foreseen is not None)
+        # Sums are rounded as they were only in a batch of as many, at the same place in it.
+        batch = [
+            _Queued(reference.frame, lane, 0, False, None, reference.lens, with_fov, False, None)
+            for lane in islice(self._lanes, self.batch)
+        ]
         with _on_device():
             with self._streams.on("upload"):
-                self._upload(lane, reference.frame, reference.lens)
+                for queued in batch:
+                    self._upload(queued.lane, reference.frame, reference.lens)
                 uploaded = self._streams.mark("upload")
             self._streams.wait("compute", uploaded)
-            (job,) = self._compute([queued], self._engine.precision)
+            job = self._compute(batch, self._engine.precision)[reference.place]
             job.done.synchronize()
             self._finite(job)
-        self._steadying.follow_from(reference.replayed, lane.coarse.numpy(), reference.camera)
+        self._steadying.follow_from(reference.replayed, job.queued.lane.coarse.numpy(), reference.camera)
 
     # Before the network -----------------------------------------------------------------------------------------------
 

@@ -120,17 +120,23 @@ def test_killed_twice_it_comes_to_the_same(film: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in killed.iterdir()) == [
         "f.part.csv",
         "f.part.csv.journal",
+        "f.part.csv.lock",
         "le.part",
         "le.part.journal",
+        "le.part.lock",
         "mm.part.mkv",
         "mm.part.mkv.journal",
         "mm.part.mkv.json",
+        "mm.part.mkv.lock",
         "png.part",
         "png.part.journal",
+        "png.part.lock",
         "ros.part.mcap",
         "ros.part.mcap.journal",
+        "ros.part.mcap.lock",
         "view.part.mp4",
         "view.part.mp4.journal",
+        "view.part.mp4.lock",
     ]  # fmt: skip
     kill_after(film, killed, 24)
     assert "going on behind frame" in finish(film, killed)
@@ -167,14 +173,27 @@ def test_killed_at_ten_random_moments(film: Path, tmp_path: Path) -> None:
     assert_same(killed, alone)
 
 
+@pytest.mark.parametrize("options", [("--batch", "4"), ("--batch", "3", "--focal", "shot")])
+def test_batches_begin_where_they_did(film: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    killed, alone = tmp_path / "killed", tmp_path / "alone"
+    kill_after(film, killed, 14, *options, sinks=QUICK_SINKS)
+    assert "going on behind frame 11, " in finish(film, killed, *options, sinks=QUICK_SINKS)
+    finish(film, alone, *options, sinks=QUICK_SINKS)
+    assert content(killed / "mm.mkv") == content(alone / "mm.mkv")
+    for of_killed, of_alone in zip(*(sorted((f / "png").iterdir()) for f in (killed, alone)), strict=True):
+        assert of_killed.read_bytes() == of_alone.read_bytes()
+
+
 def test_another_option_or_source_is_refused_by_name(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     killed = tmp_path / "killed"
     kill_after(film, killed, 12)
+    for lock in killed.glob("*.lock"):  # of the process that was killed
+        lock.unlink()
     before = {p: p.read_bytes() for p in killed.rglob("*") if p.is_file()}
     assert run(film, killed, monkeypatch, "--fov", "60") == command_line.FAILED
-    assert "mm.mkv was begun by another run, fov: None, now 60.0" in capsys.readouterr().err
+    assert "mm.mkv was begun by another run, fov: not given, now 60.0" in capsys.readouterr().err
     walk(film, FRAMES + 1)
     assert run(film, killed, monkeypatch) == command_line.FAILED
     assert "source size" in capsys.readouterr().err

@@ -236,21 +236,95 @@ def test_an_output_never_overwrites_the_input_or_another_output(run, clip: Path)
         status, _, err = run(clip, "--sink", "x.mp4", "--sink", twin, "--overwrite")
         assert status == command_line.USAGE
         assert "twice" in complaint(err)
+    for one, other in [
+        ("mm.mkv?codec=ffv1", "focal:mm.mkv.json"),
+        ("x.mp4", "x.part.mp4"),
+        ("focal:x.part.csv", "focal:x.csv"),
+        ("mm.mkv?codec=ffv1", "focal:mm.part.mkv.json"),
+    ]:
+        status, _, err = run(clip, "--sink", one, "--sink", other, "--overwrite")
+        assert status == command_line.USAGE
+        assert " both write " in complaint(err)
+    assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.mp4", "link.mp4", "sub", "twin.mp4"]
 
 
-def test_a_sink_that_fails_leaves_the_others_whole_and_shows_in_the_status(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    clip = write_video(tmp_path / "clip.mp4", 3)
-    (tmp_path / "p.part/depth_000002.png").mkdir(parents=True)  # where a file belongs
-    status, out, err = run(clip, "--sink", "png:p", "--sink", "mm.mkv?codec=ffv1")
-    assert status == command_line.SINK_FAILED
-    assert "2 frames → p, 1 lost - FAILED" in out
-    assert "3 frames → mm.mkv" in out
-    assert "p is not whole; what was done is in p.part" in err
-    assert sorted(p.name for p in (tmp_path / "p.part").glob("*.png") if p.is_file()) == [
-        "depth_000000.png",
-        "depth_000001.png",
-    ]
-    assert len(decode(tmp_path / "mm.mkv")) == 3
+def test_pictures_that_are_read_are_not_written_over(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "s").mkdir()
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"s/depth_{i:06d}.png"), np.full((48, 64, 3), 90 + i, np.uint8))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    for source in ("s/*", "s/*.png", "s", "*/depth_*", "s/depth_000001.png"):
+        status, _, err = run(source, "--overwrite", "--sink", "png:s")
+        assert status == command_line.USAGE
+        assert "s has pictures that are the input; write to another folder" in complaint(err)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_that_cannot_be_named_is_refused(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    (clip.parent / "file").write_text("someone's")
+    for output, told in [
+        ("png:.", f"{clip.parent} exists; choose another name"),
+        ("png:/", "has no name of its own"),
+        ("png:file", "cannot write file: it is a file; name a folder"),
+        ("npz:none/there", "there is no folder"),
+    ]:
+        status, _, err = run(clip, "--sink", output)
+        assert status in (command_line.USAGE, command_line.FAILED)
+        assert told in complaint(err)
+
+
+def test_encoders_do_not_print_their_settings(clip: Path) -> None:
+    with Process(clip, "--sink", "a.mp4?codec=av1", "--sink", "b.mp4?codec=hevc", cwd=clip.parent) as started:
+        assert started.end()[0] == 0
+    assert [line for line in started.err if " INFO " not in line] == []
+
+
+def test_what_is_shown_is_shown_once(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = run(clip, "--view", "--sink", "view://127.0.0.1:0")
+    assert status == 0
+    assert err.count("http://127.0.0.1:") == 1
+    status, _, err = run(clip, "--sink", "view:", "--sink", "view:")
+    assert status == command_line.USAGE
+    assert "view: is given twice as an output; leave one out" in complaint(err)
+    assert "http://" not in err
+
+
+def test_the_name_of_a_video_needs_a_batch(run, clip: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = run(clip, "--sink", "{stem}.mp4")
+    assert status == command_line.USAGE
+    assert "{stem}.mp4: {stem} is the name of a video of a batch; add --out FOLDER" in complaint(err)
+
+
+def test_what_cannot_be_scaled_is_not_called_whole(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    write_video(tmp_path / "clip.mp4", 12)  # too short for a measurement
+    asked = ("clip.mp4", "--out", "o", "--sink", "{stem}.mp4", "--fov", "60", "--scale-from", "2,2=1.5")
+    for _ in range(2):
+        status, out, err = run(*asked)
+        assert status == command_line.SINK_FAILED
+        assert "1 video: 1 failed\nFAILED clip.mp4: --scale-from" in out
+        assert "o/clip.mp4 is not whole; what was done is in o/clip.part.mp4\n" in err
+        assert not (tmp_path / "o/clip.mp4").exists()
+
+
+def test_a_sink_that_fails_leaves_the_others_whole_and_the_same_command_does_the_rest(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "clip.mp4", 12)
+    asked = (clip, "--sink", "mm.mkv?codec=ffv1", "--sink", "png:p", "--sink", "focal:f.csv")
+    with Process(*asked, cwd=tmp_path, most_bytes=25_000) as started:
+        status, out = started.end()
+    assert status == command_line.SINK_FAILED, started.err
+    assert "12 frames → p" in out
+    assert "lost - FAILED" in out
+    assert "mm.mkv is not whole; what was done is in mm.part.mkv, and the same command goes on" in "".join(started.err)
+    assert len(list((tmp_path / "p").glob("*.png"))) == 12
+    assert (tmp_path / "f.csv").read_text().count("\n") == 13
+    before = (tmp_path / "f.csv").stat()
+    with Process(*asked, cwd=tmp_path) as started:
+        status, out = started.end()
+    assert status == 0, started.err
+    assert "→ p" not in out
+    assert len(decode(tmp_path / "mm.mkv")) == 12
+    assert (tmp_path / "f.csv").stat() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "f.csv", "mm.mkv", "mm.mkv.json", "p"]
 
 
 def test_pictures_of_several_sizes_become_several_lossless_videos(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -6,16 +6,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the customary name)
 from torch import Tensor
 
-from stream.errors import ConfigError
-
 MIN_INVERSE_DEPTH = 1e-4
 """Per metre: what lies farther than 10 km is beyond range. The reference clamps inverse depth here."""
 
 MAX_INVERSE_DEPTH = 1e4
 """Per metre: nothing is nearer than 0.1 mm."""
-
-
-_LARGEST = 16384
 
 
 def metric_depth(C_SS: Tensor, *, focal_ratio: float, width: int, height: int) -> Tensor:
@@ -46,17 +41,3 @@ def resized(C_SS: Tensor, *, width: int, height: int) -> Tensor:
     if C_SS.shape == (height, width):
         return C_SS
     return F.interpolate(C_SS[None, None], size=(height, width), mode="bilinear", align_corners=False)[0, 0]
-
-
-def parse_output_size(text: str, network_size: int) -> tuple[int, int] | None:
-    """``(width, height)`` in pixels, or ``None`` for the size of each source frame."""
-    if text == "source":
-        return None
-    if text == "network":
-        return network_size, network_size
-    width, _, height = text.lower().partition("x")
-    if width.isdecimal() and height.isdecimal() and 0 < int(width) <= _LARGEST and 0 < int(height) <= _LARGEST:
-        return int(width), int(height)
-    raise ConfigError(
-        f"`output_size` {text!r} is not source, network or WxH in pixels, such as 640x480, up to {_LARGEST} a side"
-    )

@@ -97,7 +97,7 @@ class FileSink(ABC):
                     self._finish_part(frame)
                 if self._file is None:
                     self._file = self._create(frame)
-                    self.paths += [self._path, *self._belonging(self._path)]
+                    self.paths += [self._path, *self.belonging(self._path)]
                 self._file.write(frame)
         except BaseException:
             self._failed = True
@@ -118,11 +118,16 @@ class FileSink(ABC):
 
     def _is_taken(self, path: Path, /) -> bool:
         """Whether a file of that name is there, or one that belongs to it."""
-        return any(p.exists() or p.is_symlink() for p in (path, *self._belonging(path)))
+        return any(p.exists() or p.is_symlink() for p in (path, *self.belonging(path)))
 
-    def _belonging(self, _path: Path, /) -> Sequence[Path]:
+    def belonging(self, _path: Path, /) -> Sequence[Path]:
         """Files that are written beside the one of that name."""
         return ()
+
+    @property
+    def places(self) -> set[Path]:
+        """The names that are this sink's own."""
+        return {self._target, *self.belonging(self._target)}
 
     def _finish_part(self, frame: DepthFrame) -> None:
         """Finish the file; the next one gets a number."""

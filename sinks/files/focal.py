@@ -49,7 +49,7 @@ class FocalSink(FileSink):
     def _is_csv(self) -> bool:
         return self._path.suffix.lower() == ".csv"
 
-    def whole_frames(self) -> int:
+    def whole_frames(self, _indices: Sequence[int]) -> int:
         """How many frames of an earlier run are in the file."""
         return len(self._rows())
 

@@ -77,16 +77,23 @@ class Journal:
         self._file: BinaryIO | None = None
         self._identity: dict[str, Any] = {}
 
-    def read(self, identity: Mapping[str, object]) -> list[Record]:
+    def exists(self) -> bool:
+        """Whether an earlier run, which is not over, has left it."""
+        return self._path.exists()
+
+    def read(self, identity: Mapping[str, object], *, anew: bool = False) -> list[Record]:
         """The frames of an earlier run of the same ``identity``, in order; none if there was no such run.
 
         Args:
             identity: what makes the result what it is, by name; anything JSON can hold.
+            anew: leave an earlier run alone.
 
         Raises:
-            SinkError: an earlier run was another one; the message names the first difference.
+            SinkError: an earlier run was another one, and the message names the first difference; or it is damaged.
         """
         self._identity = json.loads(orjson.dumps(dict(identity)))
+        if anew:
+            return []
         try:
             lines = self._path.read_bytes().split(b"\n")[:-1]  # the last one may be torn
         except FileNotFoundError:
@@ -94,16 +101,18 @@ class Journal:
         except OSError as exc:
             raise SinkError(f"cannot read {self._path}: {exc.strerror}; `overwrite=True` begins anew") from exc
         try:
-            earlier = orjson.loads(lines[0])
+            earlier = dict(orjson.loads(lines[0]))
             records = [Record.read(line) for line in lines[1:]]
-        except (ValueError, TypeError, IndexError):
-            return []  # nothing that could be gone on with
+        except (ValueError, TypeError, IndexError) as exc:
+            raise SinkError(
+                f"{self._path} is damaged, so that nothing can go on with {self._of}; `overwrite=True` begins anew"
+            ) from exc
         for name in {**earlier, **self._identity}:
             was, now = earlier.get(name), self._identity.get(name)
             if was != now:
                 raise SinkError(
-                    f"{self._of} was begun by another run, {name}: {was}, now {now}; the same command goes on with it, "
-                    "and `overwrite=True` begins anew"
+                    f"{self._of} was begun by another run, {name}: {_told(was)}, now {_told(now)}; the same command "
+                    "goes on with it, and `overwrite=True` begins anew"
                 )
         return records
 
@@ -138,6 +147,10 @@ class Journal:
         """Close and remove it."""
         self.close()
         self._path.unlink(missing_ok=True)
+
+
+def _told(value: object) -> str:
+    return "not given" if value is None else str(value)
 
 
 def _odometry(

@@ -50,9 +50,23 @@ class SequenceSink(ABC):
         """The folder, once it is there."""
         return [self._folder] if self._folder.is_dir() else []
 
-    def whole_frames(self) -> int:
-        """How many frames of an earlier run are there: as many as files, for each of them is whole."""
-        return sum(1 for _ in self._folder.glob(f"depth_*{self._suffix}"))
+    @property
+    def places(self) -> set[Path]:
+        """The names that are this sink's own."""
+        return {self._folder}
+
+    def whole_frames(self, indices: Sequence[int]) -> int:
+        """How many of the frames with these numbers, from the first one on, an earlier run has left here."""
+        return next((count for count, index in enumerate(indices) if not self._has(index)), len(indices))
+
+    def _has(self, index: int) -> bool:
+        try:
+            return self._file_of(index).stat().st_size > 0  # the system may have crashed before its bytes were there
+        except OSError:
+            return False
+
+    def _file_of(self, index: int) -> Path:
+        return self._folder / f"depth_{index:06d}{self._suffix}"
 
     def resume(self, _captures: Sequence[Capture]) -> None:
         """Before the first frame: keep what an earlier run has written, and go on behind it."""
@@ -68,7 +82,7 @@ class SequenceSink(ABC):
         Raises:
             SinkError: it cannot be written, an earlier frame failed, or the sink is closed.
         """
-        path = self._folder / f"depth_{frame.capture.index:06d}{self._suffix}"
+        path = self._file_of(frame.capture.index)
         if self._failed or self._closed:
             why = "an earlier frame failed" if self._failed else "the sequence is finished"
             raise SinkError(f"cannot write {path}: {why}")

@@ -104,7 +104,7 @@ class FoxgloveSink:
 
 def _address(target: str, options: FoxgloveOptions) -> Address:
     example = "foxglove: or foxglove://127.0.0.1:8765"
-    address = parse_address(target, default=_DEFAULT, example=example)[0] if target else _DEFAULT
+    address = parse_address("foxglove", target, default=_DEFAULT, example=example)[0] if target else _DEFAULT
     if not is_loopback(address.host):
         if not options.insecure:
             raise ConfigError(

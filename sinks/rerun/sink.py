@@ -80,7 +80,8 @@ class RerunSink:
 
 
 def _address(target: str, options: ViewerOptions) -> Address:
-    address, _ = parse_address(target, default=_DEFAULT, example="rerun:, rerun://127.0.0.1:9876 or rerun:walk.rrd")
+    example = "rerun:, rerun://127.0.0.1:9876 or rerun:walk.rrd"
+    address, _ = parse_address("rerun", target, default=_DEFAULT, example=example)
     if options.memory is not None:
         raise ConfigError("memory= is of a viewer that is started here; that one was started with its --memory-limit")
     if not is_loopback(address.host):

@@ -89,7 +89,7 @@ class McapSink(FileSink):
     def needs_image(self) -> bool:
         return self._options.image != "none"
 
-    def whole_frames(self) -> int:
+    def whole_frames(self, _indices: Sequence[int]) -> int:
         """How many frames of an earlier run are whole in the file."""
         self._aside.put_back()
         return sum(1 for _ in moments(self._path)) if self._path.exists() else 0

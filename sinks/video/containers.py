@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -110,6 +111,8 @@ def choose_encoder(codec: str, *, nvenc: bool) -> Encoder:
     """
     encoder = _ENCODERS[codec]
     if not nvenc:
+        if codec == "av1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors alone: FFmpeg cannot tell it not to print its settings
         return encoder
     if codec not in ("h264", "hevc", "av1"):
         raise ConfigError(f"encoder=nvenc is for h264, hevc and av1, not for {codec}; leave it out, or give codec=hevc")

@@ -128,7 +128,7 @@ class LeRobotSink(FileSink):
         """The source's rate is the video's."""
         self._rate = info.frame_rate
 
-    def whole_frames(self) -> int:
+    def whole_frames(self, _indices: Sequence[int]) -> int:
         """How many frames of an earlier run are whole in the folder; 0 where it went on in another one.
 
         Of a lossy video none is: how far its frames are from what they were made of is no longer known.

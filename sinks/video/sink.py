@@ -14,6 +14,7 @@ from typing import Literal, cast
 import av
 from av.codec.codec import UnknownCodecError
 from av.stream import Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
@@ -110,7 +111,7 @@ class VideoSink(FileSink):
 
     Raises:
         ConfigError: a container that is not known or cannot hold the codec.
-        SinkError: the file exists, or cannot be created there.
+        SinkError: the file exists, or cannot be created there; the encoder is a card's, and there is none.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class VideoSink(FileSink):
         self._options = options or VideoOptions()
         self._container, self._codec = choose_container(whole, self._options.codec)
         self._encoder = choose_encoder(self._codec, nvenc=self._options.encoder == "nvenc")
+        if self._options.encoder == "nvenc":
+            _check_card(self._encoder)
         self._aside = Aside(whole)
         self._earlier: _Earlier | None = None
         super().__init__(whole, overwrite=overwrite, errors=(av.FFmpegError, UnknownCodecError))
@@ -136,7 +139,7 @@ class VideoSink(FileSink):
         """What the source's file holds besides pictures is copied from there."""
         self._source = info.path
 
-    def whole_frames(self) -> int:
+    def whole_frames(self, _indices: Sequence[int]) -> int:
         """How many frames of an earlier run are whole in the file; 0 where it went on in another one."""
         if self._path.with_stem(f"{self._path.stem}-0002").exists():
             return 0
@@ -162,7 +165,8 @@ class VideoSink(FileSink):
     def _fits(self, frame: DepthFrame) -> bool:
         return self._codec != "ffv1" or (frame.width, frame.height) == self._size
 
-    def _belonging(self, path: Path) -> list[Path]:
+    def belonging(self, path: Path) -> list[Path]:
+        """The JSON file beside depth itself."""
         return [_beside(path)] if self._codec == "ffv1" else []
 
     def _create(self, first: DepthFrame) -> _VideoFile:
@@ -200,6 +204,23 @@ class VideoSink(FileSink):
             if not self._overwrite and self._path.stat().st_size == 0:
                 self._path.unlink()
             raise
+
+
+def _check_card(encoder: Encoder) -> None:
+    """Find out whether a card's encoder starts, before any work is done.
+
+    Raises:
+        SinkError: it does not.
+    """
+    try:
+        context = cast(VideoCodecContext, av.CodecContext.create(encoder.name, "w"))
+        context.width, context.height, context.pix_fmt, context.time_base = 256, 256, "yuv420p", Fraction(1, 30)
+        context.open()
+    except (av.FFmpegError, UnknownCodecError) as exc:
+        raise SinkError(
+            f"{encoder.name} does not start: this machine's card has no such encoder, or there is no card "
+            "(data-centre cards such as H100 and A100 have none); leave out encoder=nvenc"
+        ) from exc
 
 
 def _beside(path: Path) -> Path:
@@ -259,15 +280,7 @@ class _VideoFile:
             at_first = Timeline(tick)
             at_first.place(begins)
             self._beside.set_chapters(at_first.shift)
-        try:
-            self._output.start_encoding()
-        except av.FFmpegError as exc:
-            if "nvenc" not in encoder.name:
-                raise
-            raise SinkError(
-                f"{encoder.name} does not start: this machine's card has no such encoder, or there is no card "
-                "(data-centre cards such as H100 and A100 have none); leave out encoder=nvenc"
-            ) from exc
+        self._output.start_encoding()
 
     def write(self, frame: DepthFrame) -> None:
         picture = av.VideoFrame.from_ndarray(self._picture.render(frame), format=self._picture.pixel_format)

@@ -91,12 +91,8 @@ class ViewAddress:
         """
         if not target:
             return cls()
-        address, has_port = parse_address(
-            target,
-            default=Address(HOST, PORT),
-            example="view: or view://127.0.0.1:8080",
-            complaint="cannot show depth there",
-        )
+        example = "view: or view://127.0.0.1:8080"
+        address, has_port = parse_address("view", target, default=Address(HOST, PORT), example=example)
         return cls(host=address.host, port=address.port, any_port=not has_port)
 
     @property

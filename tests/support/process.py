@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -12,9 +13,22 @@ ROOT = Path(__file__).parents[2]
 
 
 class Process:
-    """run_stream.py in a process of its own."""
+    """run_stream.py in a process of its own.
 
-    def __init__(self, *arguments: object, cwd: Path, environment: dict[str, str] | None = None) -> None:
+    Args:
+        arguments: the command line.
+        cwd: where it runs.
+        environment: added to this process's.
+        most_bytes: that a file of its may have, as if the disk were full then.
+    """
+
+    def __init__(
+        self,
+        *arguments: object,
+        cwd: Path,
+        environment: dict[str, str] | None = None,
+        most_bytes: int = resource.RLIM_INFINITY,
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "run_stream.py"), *map(str, arguments)],
             cwd=cwd,
@@ -22,6 +36,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)),
         )
         self.err: list[str] = []
         self._over = False

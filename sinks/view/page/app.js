@@ -17,6 +17,13 @@ const $ = (id) => document.getElementById(id);
 const ALL = "*"; // every camera in a grid
 const HIDDEN_MS = 1000; // between frames while nobody sees the page
 
+/** Whether there is what 3-D is drawn by: not on every old machine, nor over every remote desktop. */
+function hasWebGL() {
+  const context = document.createElement("canvas").getContext("webgl2");
+  context?.getExtension("WEBGL_lose_context")?.loseContext(); // a page has a few at most
+  return context !== null;
+}
+
 class Page {
   constructor(maps) {
     this.maps = maps;
@@ -275,6 +282,10 @@ class Page {
   }
 
   bind() {
+    if (!hasWebGL()) {
+      $("no-webgl").hidden = false;
+      for (const button of document.querySelectorAll("[data-layout=space], [data-tool=cube]")) button.disabled = true;
+    }
     $("colormap").replaceChildren(...[...this.maps.keys()].map((name) => new Option(name)));
     for (const button of document.querySelectorAll("[data-layout]")) {
       button.addEventListener("click", () => {

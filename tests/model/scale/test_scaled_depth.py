@@ -210,7 +210,7 @@ def test_a_mistake_gets_one_line(
 
 
 @pytest.mark.usefixtures("logs_go_back")
-def test_a_run_of_less_than_a_second_keeps_its_depth_and_fails(
+def test_a_run_of_less_than_a_second_fails_and_leaves_its_depth_as_a_part(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = tmp_path / "short.mp4"
@@ -221,4 +221,5 @@ def test_a_run_of_less_than_a_second_keeps_its_depth_and_fails(
             target.mux(packet)
     assert command(short, tmp_path, "a.mkv", "--scale-from", "80,100=2") == 2
     assert "run longer" in capsys.readouterr().err
-    assert len(recorded(tmp_path / "a.mkv")[1]) >= 3
+    assert len(recorded(tmp_path / "a.part.mkv")[1]) >= 3
+    assert not (tmp_path / "a.mkv").exists()

@@ -290,8 +290,8 @@ def test_a_client_that_does_not_read_costs_nobody() -> None:
     [
         ("foxglove://*:8765", "0.0.0.0:8765 can be reached from the network, and viewers need no key; say insecure=1"),
         ("foxglove://192.0.2.1", "192.0.2.1:8765 can be reached from the network"),
-        ("foxglove:8765", "that is no address; write foxglove: or foxglove://127.0.0.1:8765"),
-        ("foxglove://127.0.0.1:99999", "that is no address"),
+        ("foxglove:8765", "foxglove:8765 is no address; write foxglove: or foxglove://127.0.0.1:8765"),
+        ("foxglove://127.0.0.1:99999", "foxglove://127.0.0.1:99999: there is no port above 65535; write foxglove:"),
         ("foxglove:?hwm=0", "hwm must be from 1 to 10000 messages, not 0"),
         ("foxglove:?camera=a.b", "camera must be letters, digits and single underscores"),
         ("foxglove:?compress=zstd", "unknown option 'compress'"),

@@ -16,7 +16,8 @@ import pytest
 from rerun.chunk import RrdReader
 
 from sinks import for_camera, open_sink
-from sinks.places import PartSink, is_file
+from sinks.parts import Parts, PartSink
+from sinks.places import is_file
 from sinks.rerun import rrd
 from sinks.rerun.options import Pace
 from stream.errors import ConfigError, SinkError
@@ -126,10 +127,11 @@ def test_two_sinks_do_not_share_a_file(tmp_path: Path) -> None:
 
 def test_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
     sink = PartSink(f"rerun:{tmp_path}/a.rrd?rate=10", overwrite=False)
+    sink.begin((), ())
     sink.write(scene(0))
     assert (tmp_path / "a.part.rrd").exists()
     sink.close()
-    sink.publish()
+    Parts([sink]).publish({})
     assert [p.name for p in tmp_path.iterdir()] == ["a.rrd"]
     assert read(tmp_path / "a.rrd")["/camera/depth"].times["frame"] == [0]
 

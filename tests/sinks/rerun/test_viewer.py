@@ -149,8 +149,8 @@ def test_nobody_listens() -> None:
     [
         ("rerun://192.0.2.7", "192.0.2.7 is another machine, and Rerun does not encrypt; say insecure=1"),
         ("rerun://127.0.0.1:9876?memory=2GB", "memory= is of a viewer that is started here"),
-        ("rerun:walk", "that is no address; write rerun:, rerun://127.0.0.1:9876 or rerun:walk.rrd"),
-        ("rerun://a:b:c", "that is no address"),
+        ("rerun:walk", "rerun:walk is no address; write rerun:, rerun://127.0.0.1:9876 or rerun:walk.rrd"),
+        ("rerun://a:b:c", "rerun://a:b:c is no address"),
         ("rerun:?memory=lots", "memory must be like 2GB, 500MiB or 25%, not 'lots'"),
         ("rerun:?rate=-1", "rate must be more than 0"),
     ],

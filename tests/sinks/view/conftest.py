@@ -44,11 +44,12 @@ def open_page(browser: Browser) -> Iterator[Open]:
     errors: list[str] = []
     contexts = []
 
-    def opened(link: str, *, width: int = 1280, height: int = 800) -> Page:
+    def opened(link: str, *, width: int = 1280, height: int = 800, before: str = "") -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
         context.set_default_timeout(_TIMEOUT_MS)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(before)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(link)
         return page

@@ -232,6 +232,23 @@ def test_the_space_view_draws_what_is_there_and_cuts_jumps(open_page: Open) -> N
         assert 200_000 < page.evaluate(count) <= 260_000
 
 
+def test_a_browser_without_webgl_shows_all_but_space(open_page: Open) -> None:
+    without = """const get = HTMLCanvasElement.prototype.getContext;
+      HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+        return kind.startsWith("webgl") ? null : get.call(this, kind, ...more); };"""
+    with showing() as sink:
+        page, usual = open_page(sink.link, before=without), open_page(sink.link)
+        sink.write(frame_of(0, slope()))
+        wait_for_frame(page, 0)
+        expect(page.get_by_text("This browser offers no WebGL 2")).to_be_visible()
+        for name in ("3-D", "Cube"):
+            expect(page.get_by_role("radio", name=name)).to_be_disabled()
+            expect(usual.get_by_role("radio", name=name)).to_be_enabled()
+        expect(usual.get_by_text("This browser offers no WebGL 2")).to_be_hidden()
+        point_at(page, 81, 44)
+        assert float(page.get_attribute("#metres", "data-metres") or "") > 0
+
+
 def test_the_way_of_the_camera_is_seen_from_where_it_is(open_page: Open) -> None:
     depth = np.full((HEIGHT, WIDTH), 3.0, np.float32)
     right = (0.0, math.sin(math.pi / 4), 0.0, math.cos(math.pi / 4))  # turned by 90 degrees about y, which is down

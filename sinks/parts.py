@@ -1,0 +1,368 @@
+"""Files that have another name until they are whole, and that a later run goes on with."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sinks import open_sink
+from sinks.files.aside import Aside
+from sinks.files.claim import Claim
+from sinks.files.journal import Journal, Record
+from sinks.files.target import check_target
+from sinks.places import is_file, is_folder, path_of, with_path
+from sinks.uri import parse_uri
+from stream.errors import ConfigError, SinkError
+from stream.frame import Capture, DepthFrame
+from stream.ports import Sink, SourceInfo
+
+_log = logging.getLogger(__name__)
+
+
+class PartSink:
+    """A sink of a file or folder that has another name until it is whole: ``walk.part.mp4`` for ``walk.mp4``.
+
+    Beside it, ``walk.part.mp4.journal`` notes what has been written, and ``walk.part.mp4.lock`` keeps other runs away.
+    The journal outlives the part, until all outputs of the run are whole (:class:`Parts`).
+
+    Args:
+        uri: of the file.
+        overwrite: whether a file of that name, or what there is of it, may be replaced.
+
+    Attributes:
+        part: the other name.
+        is_done: an earlier run has made it whole, and not all of its other outputs. There is nothing to write.
+        noted: how many frames the journal of an earlier run has, once :meth:`earlier` has read it.
+
+    Raises:
+        ConfigError, SinkError: as :func:`sinks.open_sink`.
+    """
+
+    def __init__(self, uri: str, *, overwrite: bool) -> None:
+        self._path, self._overwrite = path_of(uri), overwrite
+        if not self._path.name:
+            raise ConfigError(f"{uri} has no name of its own; name a file or folder in it")
+        self._prefix = f"{self._path.stem}.part"  # of the names of all that belongs to it
+        self.part = _part_of(self._path)
+        self._journal = Journal(_journal_of(self.part), of=self._path)
+        self._options = parse_uri(uri).options
+        self._is_folder = is_folder(uri)
+        self.noted = 0
+        self.is_done = False
+        self._claim: Claim | None = None
+        self._begins_anew = False
+        self._look()
+        try:
+            self._sink: Any = open_sink(with_path(uri, self.part), overwrite=True)
+        except (ConfigError, SinkError) as exc:
+            raise type(exc)(self._in_its_own_name(str(exc))) from exc
+
+    @property
+    def name(self) -> str:
+        """That of the whole file."""
+        return str(self._path)
+
+    @property
+    def needs_image(self) -> bool:
+        """See :class:`stream.ports.Sink`."""
+        return bool(self._sink.needs_image)
+
+    @property
+    def places(self) -> set[Path]:
+        """All names that are this sink's own: of the file, its part, and what lies beside them."""
+        own = [self._path, self.part, _journal_of(self.part), _beside(self.part, "lock")]
+        belonging = self._belonging(self.part)
+        return {*own, *belonging, *map(self._whole, belonging)}
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether what was written can be gone on with."""
+        return hasattr(self._sink, "resume")
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether a run has begun the file that is not over yet."""
+        return self._journal.exists()
+
+    def claim(self) -> None:
+        """Keep other runs away until :meth:`release`.
+
+        Raises:
+            SinkError: another run is writing it, or has done so meanwhile.
+        """
+        self._claim = Claim(_beside(self.part, "lock"), of=self._path)
+        self._look()
+
+    def earlier(self, identity: Mapping[str, object]) -> Sequence[Record]:
+        """The frames of an earlier run that can be kept, in order. The last one is not: without it, none would come.
+
+        Args:
+            identity: what makes the result what it is, by name.
+
+        Raises:
+            SinkError: an earlier run was another one, or what it noted is damaged.
+        """
+        options = {f"its option {name}": value for name, value in self._options.items()}
+        try:
+            records = self._journal.read({**identity, **options}, anew=self._overwrite)
+        except SinkError as exc:
+            if self.is_done:  # by a run that has nothing to do with this one
+                raise SinkError(_exists(self._path)) from exc
+            raise
+        self.noted = len(records)
+        if self.is_done or not records:
+            return records
+        if not self.can_go_on:
+            return ()
+        whole: int = self._sink.whole_frames([record.index for record in records])
+        if not self.part.exists():
+            raise SinkError(
+                f"{self.part} is gone, of which {len(records)} frames are noted in {_journal_of(self.part)}; remove "
+                "that, too, to begin anew"
+            )
+        return records[: max(min(len(records), whole) - 1, 0)]
+
+    def begin(self, records: Sequence[Record], captures: Sequence[Capture]) -> None:
+        """Before the first frame: keep these frames of the earlier run, or begin anew.
+
+        Args:
+            records: of the frames to keep.
+            captures: when they were taken.
+
+        Raises:
+            SinkError: the system refuses.
+        """
+        self._begins_anew = not records
+        try:
+            self._journal.begin(records)
+            if not records:
+                self._clear()
+        except OSError as exc:
+            raise SinkError(f"cannot write beside {self.part}: {exc.strerror}") from exc
+        if records:
+            self._sink.resume(captures)
+
+    def prepare(self, info: SourceInfo) -> None:
+        """See :class:`stream.ports.Sink`."""
+        if (prepare := getattr(self._sink, "prepare", None)) is not None:
+            prepare(info)
+
+    def write(self, frame: DepthFrame) -> None:
+        """See :meth:`stream.ports.Sink.write`."""
+        self._sink.write(frame)
+        try:
+            self._journal.add(frame)
+        except OSError as exc:
+            raise SinkError(f"cannot write beside {self.part}: {exc.strerror}") from exc
+
+    def close(self) -> None:
+        """Finish the part, which keeps its name; see :meth:`stream.ports.Sink.close`."""
+        self._journal.close()
+        self._sink.close()
+
+    def publish(self) -> None:
+        """After ``close``: the part is whole and gets the file's name. Without a frame there is none.
+
+        Raises:
+            SinkError: something else has got that name meanwhile, or the system refuses.
+        """
+        # The part comes first. Once it has its name, it is known to be whole, and what belongs to it follows.
+        parts = [part for part in self._parts() if part.exists()] if self.is_done else self._sink.paths
+        for part in parts:
+            path = self._whole(part)
+            if not self._overwrite and not self.is_done and path.exists():
+                raise SinkError(f"{path} has come to exist meanwhile; what was written is in {part}")
+        for part in parts:
+            _rename(part, self._whole(part))
+        self.is_done = True
+
+    def release(self, *, forget: bool) -> None:
+        """The run is over. ``forget``: nobody will go on with it, or ask which run made it."""
+        if forget or (self._begins_anew and not self.is_done and not self.part.exists()):
+            self._journal.remove()
+        if self._claim is not None:
+            self._claim.release()
+
+    def _look(self) -> None:
+        """Find out whether it is there, and refuse what cannot be written, or must not be."""
+        self.is_done = not self._overwrite and _is_done(self._path)
+        if self.is_done:
+            return
+        if self._is_folder and self._path.exists():
+            if not self._path.is_dir():
+                raise SinkError(f"cannot write {self._path}: it is a file; name a folder")
+            if not self._overwrite:
+                raise SinkError(_exists(self._path))
+        else:
+            check_target(self._path.absolute(), overwrite=self._overwrite)
+        if self.part.exists() and not self._journal.exists() and (self.part.is_dir() or not self._overwrite):
+            raise SinkError(
+                f"{self.part} is in the way of {self._path}, and nothing says which run it is of; move it, or give "
+                "the output another name"
+            )
+
+    def _parts(self) -> list[Path]:
+        """The part, numbered ones where it went on in another file, each with what belongs to it."""
+        numbered = f"{glob.escape(self._prefix)}-[0-9][0-9][0-9][0-9]{glob.escape(self.part.suffix)}"
+        parts = [self.part, *sorted(self.part.parent.glob(numbered))]
+        return [name for part in parts for name in (part, *self._belonging(part))]
+
+    def _belonging(self, part: Path) -> Sequence[Path]:
+        belonging = getattr(self._sink, "belonging", None)
+        return () if belonging is None else belonging(part)
+
+    def _clear(self) -> None:
+        """Remove what an earlier run has left."""
+        for stale in [*self._parts(), Aside(self.part).path]:
+            if stale.is_dir():
+                shutil.rmtree(stale)
+            else:
+                stale.unlink(missing_ok=True)
+
+    def _whole(self, part: Path) -> Path:
+        return self._path.with_name(self._path.stem + part.name.removeprefix(self._prefix))
+
+    def _in_its_own_name(self, text: str) -> str:
+        """A message about the part, as it is of the file that was asked for."""
+        for written in (str, quote):
+            text = text.replace(written(self.part.name), written(self._path.name))
+        return text
+
+
+def is_whole(uri: str) -> bool:
+    """Whether the file that the sink ``uri`` writes is there, and nothing of a run that is to write it again or beside
+    it; never of a sink that writes none.
+    """
+    return is_file(uri) and path_of(uri).exists() and not _journal_of(_part_of(path_of(uri))).exists()
+
+
+def _is_done(path: Path) -> bool:
+    """Whether a run has made the file at ``path``, and not yet all that it was to make."""
+    part = _part_of(path)
+    return path.exists() and not part.exists() and _journal_of(part).exists()
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def _journal_of(part: Path) -> Path:
+    return _beside(part, "journal")
+
+
+def _beside(part: Path, ending: str) -> Path:
+    return part.with_name(f"{part.name}.{ending}")
+
+
+def _exists(path: Path) -> str:
+    return f"{path} exists; choose another name or use `overwrite=True`"
+
+
+def _rename(part: Path, path: Path) -> None:
+    """Give ``part`` its name; what is in a folder goes into one that is there.
+
+    Raises:
+        SinkError: the system refuses.
+    """
+    try:
+        if not part.is_dir() or not path.exists():
+            part.replace(path)
+            return
+        for file in filter(Path.is_file, part.rglob("*")):
+            place = path / file.relative_to(part)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+        shutil.rmtree(part)
+    except OSError as exc:
+        raise SinkError(f"cannot rename {part} to {path}: {exc.strerror}") from exc
+
+
+class Parts:
+    """The files of one run: they are gone on with together, and get their names one by one.
+
+    Args:
+        sinks: of a source; those that write no such files are left alone.
+    """
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self._all = [sink for sink in sinks if isinstance(sink, PartSink)]
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def claim(self) -> None:
+        """See :meth:`PartSink.claim`."""
+        for part in self._all:
+            part.claim()
+
+    def release(self, *, forget: bool) -> None:
+        """See :meth:`PartSink.release`."""
+        for part in self._all:
+            part.release(forget=forget)
+
+    def earlier(self, identity: Mapping[str, object], *, batch: int) -> Sequence[Record]:
+        """The frames of an earlier run that all files keep that are not whole yet, in full batches.
+
+        Args:
+            identity: what makes the result what it is, by name.
+            batch: frames that are computed together. Results are equal to the bit only where batches are the same.
+
+        Raises:
+            SinkError: an earlier run was another one, what it noted is damaged, or one of the files was none of its.
+        """
+        begun = {part: part.has_journal for part in self._all}
+        kept = {part: part.earlier(identity) for part in self._all}
+        longest = max(self._all, key=lambda part: part.noted)
+        for part in self._all:
+            if longest.noted and not begun[part]:
+                raise SinkError(
+                    f"{part.name} was not written by the run that has made {longest.noted} frames of {longest.name}; "
+                    "leave it out to go on with that, or begin all anew with `overwrite=True`"
+                )
+        left = {part: records for part, records in kept.items() if not part.is_done}
+        if not left or not longest.noted:
+            return ()
+        shortest = min(left, key=lambda part: len(left[part]))
+        records = left[shortest]
+        records = records[: len(records) - len(records) % batch]
+        if not records:
+            _log.info("%s keeps nothing of the %d frames that were made; it begins anew", shortest.name, longest.noted)
+        return records
+
+    def unfinished(self, sinks: Iterable[Sink]) -> list[Sink]:
+        """Those of ``sinks`` that have something to write, once :meth:`earlier` has found out."""
+        return [sink for sink in sinks if not (isinstance(sink, PartSink) and sink.is_done)]
+
+    def begin(self, records: Sequence[Record], captures: Sequence[Capture]) -> None:
+        """See :meth:`PartSink.begin`, of all that are not whole."""
+        for part in self._all:
+            if not part.is_done:
+                part.begin(records, captures)
+
+    def publish(self, unfinished: Mapping[Sink, bool]) -> None:
+        """The run is over: the files that are whole get their names.
+
+        Args:
+            unfinished: the sinks whose files are not whole, and whether the same command can go on with them.
+
+        Raises:
+            SinkError: see :meth:`PartSink.publish`.
+        """
+        whole = False
+        try:
+            for part in self._all:
+                if part not in unfinished:
+                    part.publish()
+                elif part.part.exists():
+                    told = ""
+                    if unfinished[part]:
+                        told = f", and the same command {'goes on' if part.can_go_on else 'begins anew'}"
+                    _log.info("%s is not whole; what was done is in %s%s", part.name, part.part, told)
+            whole = not any(part in unfinished for part in self._all)
+        finally:
+            self.release(forget=whole)

@@ -351,18 +351,20 @@ class Parts:
             unfinished: the sinks whose files are not whole, and whether the same command can go on with them.
 
         Raises:
-            SinkError: see :meth:`PartSink.publish`.
+            SinkError: see :meth:`PartSink.publish`; the first of those that fail, after all others have their names.
         """
-        whole = False
-        try:
-            for part in self._all:
-                if part not in unfinished:
+        errors = []
+        for part in self._all:
+            if part not in unfinished:
+                try:
                     part.publish()
-                elif part.part.exists():
-                    told = ""
-                    if unfinished[part]:
-                        told = f", and the same command {'goes on' if part.can_go_on else 'begins anew'}"
-                    _log.info("%s is not whole; what was done is in %s%s", part.name, part.part, told)
-            whole = not any(part in unfinished for part in self._all)
-        finally:
-            self.release(forget=whole)
+                except SinkError as exc:
+                    errors.append(exc)
+            elif part.part.exists():
+                told = ""
+                if unfinished[part]:
+                    told = f", and the same command {'goes on' if part.can_go_on else 'begins anew'}"
+                _log.info("%s is not whole; what was done is in %s%s", part.name, part.part, told)
+        self.release(forget=not errors and not any(part in unfinished for part in self._all))
+        if errors:
+            raise errors[0]

@@ -84,7 +84,7 @@ def finish(film: Path, folder: Path, *more: str, sinks: tuple[str, ...] = SINKS)
 
 def kill_after(film: Path, folder: Path, frames: int, *more: str, sinks: tuple[str, ...] = SINKS) -> None:
     with Process(film, *asked(sinks), *more, cwd=folder) as started:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while journalled(folder, len(sinks)) < frames:
             assert time.monotonic() < deadline, started.err
             assert started.process.poll() is None, started.err

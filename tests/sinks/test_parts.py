@@ -57,6 +57,14 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     assert path.read_text() == "someone else's"
 
 
+def test_one_that_cannot_get_its_name_keeps_no_other_from_it(tmp_path: Path) -> None:
+    parts = begin(*(PartSink(f"png:{tmp_path}/{name}", overwrite=False) for name in "ab"), frames=1)
+    (tmp_path / "a").write_text("someone else's")
+    with pytest.raises(SinkError, match="a has come to exist meanwhile"):
+        parts.publish({})
+    assert names(tmp_path) == ["a", "a.part", "a.part.journal", "b", "b.part.journal"]
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_a_folder_has_its_name_when_it_is_whole(tmp_path: Path, there: bool) -> None:
     if there:

@@ -261,7 +261,8 @@ def print_drift(flights: list[str], seconds: float) -> None:
                     kind,
                     f"{mean['share']:.0%}",
                     f"{mean['walked_m']:.2f} m",
-                    f"{1000 * mean['off_m']:.1f} mm ({100 * mean['off_m'] / max(mean['walked_m'], 1e-9):.1f} %)",
+                    f"{1000 * mean['off_m']:.1f} mm"
+                    + (f" ({100 * mean['off_m'] / mean['walked_m']:.1f} %)" if mean["walked_m"] > 1e-3 else ""),
                     f"{mean['walked_deg']:.0f}°",
                     f"{mean['off_deg']:.2f}°",
                     f"{mean['stretches']:.1f}",

@@ -1,6 +1,6 @@
 """Measure the steadied scale and the odometry where the truth is known: prints the tables of docs/steady.md.
 
-python benchmarks/steady.py [--seconds 6] [--odometry | --figure docs/figures/steady.png]
+python benchmarks/steady.py [--seconds 6] [--odometry | --average | --figure docs/figures/steady.png]
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # the benchmarks run from a checkout, installed or not
 
+from model.config import EstimatorConfig  # noqa: E402
 from model.lab.evaluation.temporal import PosedDepth, alignment_error, log_scale  # noqa: E402
 from model.lab.scenes.box_room import BoxRoom  # noqa: E402
 from model.lab.scenes.renderer.camera import Camera, rotation  # noqa: E402
-from model.steady import MotionTracker, Steadier  # noqa: E402
+from model.steady import DepthAverage, MotionTracker, Steadier  # noqa: E402
 from model.steady.odometry import rotation_of  # noqa: E402
 from stream.frame import CameraIntrinsics, Odometry  # noqa: E402
 
@@ -259,13 +261,77 @@ def print_drift(flights: list[str], seconds: float) -> None:
                     kind,
                     f"{mean['share']:.0%}",
                     f"{mean['walked_m']:.2f} m",
-                    f"{1000 * mean['off_m']:.1f} mm ({100 * mean['off_m'] / max(mean['walked_m'], 1e-9):.1f} %)",
+                    f"{1000 * mean['off_m']:.1f} mm"
+                    + (f" ({100 * mean['off_m'] / mean['walked_m']:.1f} %)" if mean["walked_m"] > 1e-3 else ""),
                     f"{mean['walked_deg']:.0f}°",
                     f"{mean['off_deg']:.2f}°",
                     f"{mean['stretches']:.1f}",
                     f"{mean['foretold']:.0%}",
                 )
                 print("| " + " | ".join(cells) + " |", flush=True)
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """Of one flight with all errors, with ``scale`` and with ``full``: each in percent."""
+
+    flicker: tuple[float, float]  # deviation of the change of a pixel's log error from frame to frame
+    abs_rel: tuple[float, float]
+    alignment: tuple[float, float]
+    wrong: tuple[float, float]  # pixels that are off by more than 15 %, as ghosts are
+    share: float  # of pixels that are averaged
+
+
+def measure_average(shots: list[Shot], *, rate: float, seed: int = 3, **knobs: float) -> Averaged:
+    """Put all errors on a flight of ``rate`` frames a second, steady its scale, and average its pixels."""
+    usual = EstimatorConfig()
+    averaging = DepthAverage(
+        strength=knobs.get("strength", usual.steady_strength),
+        threshold=knobs.get("threshold", usual.steady_threshold),
+        persistence=usual.steady_persistence,
+    )
+    tracker, steadier = MotionTracker(), Steadier()
+    figures: list[list[tuple[float, float]]] = [[], [], [], []]
+    shares, before = [], None
+    for index, (shot, factor) in enumerate(
+        zip(shots, errors("all", len(shots), shots[0].depth.shape, rate, seed), strict=True)
+    ):
+        depth = (shot.depth * factor).astype(np.float32)
+        whole = CameraIntrinsics.from_focal(shot.focal_px, WIDTH, HEIGHT)
+        tracks = tracker.update(shot.luma, scene_cut=shot.cut)
+        found = steadier.update(tracks, depth, whole, time_s=index / rate, scene_cut=shot.cut, zooms=False)
+        depth *= np.float32(math.exp(found.correction.log))
+        rows, columns = depth.shape
+        camera = CameraIntrinsics(  # of every second pixel, from the second on
+            fx=whole.fx / 2, fy=whole.fy / 2, cx=(whole.cx - 1) / 2, cy=(whole.cy - 1) / 2, width=columns, height=rows
+        )
+        averaged, share = averaging.update(torch.from_numpy(depth), camera, found.odometry, scene_cut=shot.cut)
+        made = depth, averaged.numpy()
+        off = [np.log(d / shot.depth) for d in made]
+        valid = np.ones(depth.shape, bool)
+        now = [PosedDepth(d, valid, shot.focal_px / 2, shot.pose) for d in made]
+        figures[1].append((np.abs(np.expm1(off[0])).mean(), np.abs(np.expm1(off[1])).mean()))
+        figures[3].append(((np.abs(off[0]) > 0.15).mean(), (np.abs(off[1]) > 0.15).mean()))
+        shares.append(float(share))
+        if before is not None and not shot.cut:
+            figures[0].append(tuple(float(np.std(a - b)) for a, b in zip(off, before[0], strict=True)))
+            aligned = [alignment_error(a, b) for a, b in zip(before[1], now, strict=True)]
+            figures[2].append((aligned[0] / 100, aligned[1] / 100))
+        before = off, now
+    flicker, abs_rel, alignment, wrong = (tuple((100 * np.mean(f, axis=0)).tolist()) for f in figures)
+    return Averaged(flicker, abs_rel, alignment, wrong, float(np.mean(shares)))
+
+
+def print_averages(flights: list[str], seconds: float) -> None:
+    """The table of ``--steady full``."""
+    print("| flight | frames/s | flicker of pixels | AbsRel | alignment | off by more than 15 % | averaged |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for flight in flights:
+        shots = fly(flight, seconds)
+        for every in (1, 3, 6):
+            f = measure_average(shots[::every], rate=RATE / every)
+            pairs = [f"{a:.2f} → {b:.2f}" for a, b in (f.flicker, f.abs_rel, f.alignment, f.wrong)]
+            print("| " + " | ".join([flight, f"{RATE // every}", *pairs, f"{f.share:.0%}"]) + " |", flush=True)
 
 
 def draw(figures: Figures, path: Path) -> None:
@@ -294,6 +360,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--flights", default=",".join(FLIGHTS))
     parser.add_argument("--odometry", action="store_true", help="how far the camera's way is off")
+    parser.add_argument("--average", action="store_true", help="what --steady full does to pixels")
     parser.add_argument("--figure", type=Path, help="draw the walk instead")
     options = parser.parse_args()
     if options.figure is not None:
@@ -301,6 +368,9 @@ def main() -> None:
         return
     if options.odometry:
         print_drift(options.flights.split(","), options.seconds)
+        return
+    if options.average:
+        print_averages(options.flights.split(","), options.seconds)
         return
     print(
         "| flight | frames/s | error | σ of step, % | ratio | alignment: truth, before, after | AbsRel, % | steadied |"

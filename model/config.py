@@ -104,12 +104,28 @@ class EstimatorConfig:
     fov_every: int = 1
     """Once the focal length is steady (1 %), estimate it in every so many frames only."""
 
-    steady: Literal["off", "scale"] = "scale"
-    """scale: what the network's scale jitters by is taken out, following how the camera moves; off: as it comes."""
+    steady: Literal["off", "scale", "full"] = "scale"
+    """scale: what the network's scale jitters by is taken out, following how the camera moves; full: and pixels are
+    averaged with their past where they agree; off: as it comes."""
+
+    steady_strength: float = 0.8
+    """With full: weight of the past, from 0 to below 1."""
+
+    steady_threshold: float = 0.1
+    """With full: relative difference at which the past counts nothing."""
+
+    steady_persistence: int = 0
+    """With full: frames that a pixel keeps its past where depth is missing or another."""
 
     def __post_init__(self) -> None:
-        if self.steady not in ("off", "scale"):
-            raise ConfigError(f"`steady` is off or scale, not {self.steady!r}")
+        if self.steady not in ("off", "scale", "full"):
+            raise ConfigError(f"`steady` is off, scale or full, not {self.steady!r}")
+        if not 0 <= self.steady_strength < 1:
+            raise ConfigError(f"`steady_strength` must be from 0 to below 1, not {self.steady_strength}")
+        if not 0 < self.steady_threshold <= 1:
+            raise ConfigError(f"`steady_threshold` must be above 0 and at most 1, not {self.steady_threshold}")
+        if not 0 <= self.steady_persistence <= 1000:
+            raise ConfigError(f"`steady_persistence` must be from 0 to 1000, not {self.steady_persistence}")
         self.size(network=1)  # refuses what is none
         _check_count("in_flight", self.in_flight, 64)
         _check_count("fov_every", self.fov_every, 1000)

@@ -8,7 +8,7 @@ How a frame goes through, and where the host waits::
                                   field of view, "finite" and coarse depth to the host  ── event: computed
     wait(n)      host             WAITS for computed(n)
     collect(n)   host             one step of the focal filter, one of the filter of scale
-                 download stream  metres at the output size, copy to host ── event: downloaded
+                 download stream  metres at the output size, averaged with the past, copy to host ── event: downloaded
                  host             WAITS for downloaded(n)
 
 A batch that is not full is computed when its first frame is waited for.
@@ -46,7 +46,7 @@ from model.pixels.metres import metric_depth
 from model.pixels.planes import image_from_planes
 from model.pixels.rectify import Grid, GridMemory
 from model.scale import DepthScaler
-from model.steady import Steadied, SteadyStage, Tracks
+from model.steady import DepthAverage, Steadied, SteadyStage, Tracks
 from stream.errors import ConfigError, ModelError
 from stream.frame import (
     CameraIntrinsics,
@@ -169,7 +169,14 @@ class DepthProEstimator:
         self._focal = FocalTracker(focal)
         self._foreseen = None if foreseen is None else iter(foreseen)
         self._cuts = SceneCutDetector()
-        self._steadying = SteadyStage() if config.steady == "scale" else None
+        self._steadying = None if config.steady == "off" else SteadyStage()
+        self._average = None
+        if config.steady == "full":
+            self._average = DepthAverage(
+                strength=config.steady_strength,
+                threshold=config.steady_threshold,
+                persistence=config.steady_persistence,
+            )
         self._stage, self._output_grid = engine.stage(), GridMemory(engine.device)
         self._capacity = self._stage.capacity(config.in_flight)
         with torch_errors():
@@ -177,6 +184,7 @@ class DepthProEstimator:
         self._queued: list[_Queued] = []  # for their batch to be full
         self._computed: deque[_Computed] = deque()
         self._reference: _Reference | None = None
+        self._behind: int | None = None  # the last frame that an earlier run has made, before the next one
         self._replayed = 0
         self._fov_every = config.fov_every
         self._steady = False  # whether the focal length is well known
@@ -206,7 +214,9 @@ class DepthProEstimator:
         """
         if self._reference is not None:
             self._look_at_reference(self._reference)
-        frame = lease.frame
+        if self._behind is not None and self._average is not None:
+            _log.info("`steady=full`: pixels are averaged anew behind frame %d", self._behind)
+        self._behind, frame = None, lease.frame
         scene_cut = self._cuts.update(frame)
         given = self._camera.intrinsics(frame.width, frame.height, pixel_aspect=frame.capture.pixel_aspect)
         lens = self._camera.lens(frame.width, frame.height)
@@ -253,8 +263,11 @@ class DepthProEstimator:
             found = self._steadied(job, camera, focal, unit)
             steady, odometry = (None, None) if found is None else (found.correction, found.odometry)
             factor = unit * (1.0 if steady is None else math.exp(steady.log))
-            depth, image = self._download(job, factor * focal.smoothed_px)
-        queued = job.queued
+            queued = job.queued
+            camera = camera.resized(queued.lane.width, queued.lane.height)
+            depth, image, averaged = self._download(job, factor * focal.smoothed_px, camera, odometry)
+        if steady is not None and averaged is not None:
+            steady = replace(steady, averaged=float(averaged))
         self._lanes.append(queued.lane)
         try:
             self._look_at_known_distance(queued, depth, focal)
@@ -264,7 +277,7 @@ class DepthProEstimator:
         return DepthFrame(
             capture=queued.frame.capture,
             depth=depth.numpy(),
-            camera=camera.resized(queued.lane.width, queued.lane.height),
+            camera=camera,
             focal=focal,
             source_width=queued.frame.width,
             source_height=queued.frame.height,
@@ -283,7 +296,8 @@ class DepthProEstimator:
         """Take note of a frame whose depth an earlier run has made, before any other is submitted.
 
         Cuts, focal lengths, scales and their filters go on from there as if it had been computed here. So does what is
-        computed, to the bit, where the batches that follow are those of a run that was not interrupted.
+        computed, to the bit, where the batches that follow are those of a run that was not interrupted; but averages of
+        pixels begin anew.
 
         Args:
             frame: as it would be submitted.
@@ -299,6 +313,7 @@ class DepthProEstimator:
         self._steady = focal.log_std < _STEADY_STD
         if done.scale is not None:
             self._scaler.resume(done.scale)
+        self._behind = frame.capture.index
         if self._steadying is None:
             return
         tracks = self._steadying.follow(frame, lens, scene_cut=scene_cut)
@@ -470,8 +485,11 @@ class DepthProEstimator:
             scene_cut=queued.scene_cut,
         )
 
-    def _download(self, job: _Computed, focal_px: float) -> tuple[Tensor, Tensor | None]:
-        """Depth ``float32 [H, W]`` and, if wanted, the picture ``uint8 [H, W, 3]``, both on the host."""
+    def _download(
+        self, job: _Computed, focal_px: float, camera: CameraIntrinsics, pose: Odometry | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Depth ``float32 [H, W]``; if wanted, the picture ``uint8 [H, W, 3]``; and, if pixels are averaged, the share
+        of those that are. All on the host."""
         queued, lane = job.queued, job.queued.lane
         width, height = lane.width, lane.height
         with self._streams.on("download"):
@@ -483,11 +501,15 @@ class DepthProEstimator:
             grid = self._output_grid.grid(queued.lens, queued.frame, width=width, height=height)
             if grid is not None and grid.nothing_HW is not None:
                 depth_HW.masked_fill_(grid.nothing_HW, math.nan)
+            averaged = None
+            if self._average is not None:
+                depth_HW, share = self._average.update(depth_HW, camera, pose, scene_cut=queued.scene_cut)
+                averaged = _to_host(share)
             depth = _to_host(depth_HW)
             image = _to_host(_image(queued, grid, width=width, height=height)) if queued.with_image else None
             downloaded = self._streams.mark("download")
         downloaded.synchronize()  # the second wait: the sinks read this memory
-        return depth, image
+        return depth, image, averaged
 
 
 def _time_s(capture: Capture) -> float:

@@ -62,6 +62,7 @@ def describe_correction(steady: ScaleCorrection) -> dict[str, object]:
         "log_std": steady.log_std,
         "inliers": steady.inliers,
         "resets": steady.resets,
+        "averaged": steady.averaged,
     }
 
 

@@ -222,6 +222,8 @@ class ScaleCorrection:
         ratio: what geometry alone says: log of what the network's depth must be multiplied with to fit the frame that
             is followed from; ``None`` where nothing told it.
         ratio_std: standard deviation of ``ratio``.
+        averaged: share of pixels that are an average with those of earlier frames, and not ``exp(log)`` times the
+            network's own.
     """
 
     log: float
@@ -230,6 +232,7 @@ class ScaleCorrection:
     resets: int
     ratio: float | None = None
     ratio_std: float = 0.0
+    averaged: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

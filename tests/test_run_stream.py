@@ -467,7 +467,7 @@ def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped
     status, out, _ = run("--help")
     assert status == 0
     assert "python run_stream.py demo" in out
-    assert len(out.splitlines()) < 185
+    assert len(out.splitlines()) < 195
 
 
 @pytest.mark.parametrize(("count", "steady"), [(1, "off"), (2, "scale"), (None, "scale")])

@@ -1,7 +1,8 @@
 """Depth that holds still: what the network's scale jitters by from frame to frame, seen by how the camera moves."""
 
+from model.steady.average import DepthAverage
 from model.steady.motion import MotionTracker, Tracks
 from model.steady.stage import SteadyStage
 from model.steady.steadier import Steadied, Steadier
 
-__all__ = ["MotionTracker", "Steadied", "Steadier", "SteadyStage", "Tracks"]
+__all__ = ["DepthAverage", "MotionTracker", "Steadied", "Steadier", "SteadyStage", "Tracks"]

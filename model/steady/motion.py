@@ -1,5 +1,8 @@
 """Where points of an earlier picture are now: pyramidal Lucas-Kanade, followed there and back again.
 
+Where most are lost, the picture may have moved by more than that reaches: they are looked for once more from where the
+picture as a whole has gone, by phase correlation.
+
 Points are followed from a reference picture, not from picture to picture: errors of following do not add up, and a
 camera that stands still is seen to stand still. A new reference is taken when too many points are lost, or the picture
 has moved far.
@@ -24,6 +27,7 @@ _LEVELS = 3  # halvings: a window reaches over some sixty pixels
 _LEVELS_BACK = 1  # whether it fits is seen close by
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.02)
 _LEAST_EIGENVALUE = 1e-3
+_COARSER = 2  # than the picture, where its motion as a whole is looked for
 _BACK_PX = 0.5  # followed back, a point must arrive where it came from
 _FEWEST = 25  # points, below which a reference is not worth following
 _LOST = 0.7  # of the reference's points; with fewer left a new one is taken
@@ -82,16 +86,33 @@ class MotionTracker:
         """The reference's points that are found again, and where."""
         if len(self._points) < _FEWEST:
             return self._points[:0], self._points[:0]
-        there, found = _lucas_kanade(self._reference, luma_HW, self._points, self._guess, _LEVELS)
-        back, found_back = _lucas_kanade(luma_HW, self._reference, there, self._points, _LEVELS_BACK)
-        height, width = luma_HW.shape
-        inside = (there > 1).all(axis=1) & (there < (width - 2, height - 2)).all(axis=1)
-        good = found & found_back & inside & (np.hypot(*(back - self._points).T) < _BACK_PX)
+        there, good = self._there_and_back(luma_HW, self._guess)
+        if good.sum() < _LOST * len(self._points):  # perhaps it has moved by more than a window reaches
+            again, good_again = self._there_and_back(luma_HW, self._points + _shift(self._reference, luma_HW))
+            if good_again.sum() > good.sum():
+                there, good = again, good_again
         if good.any():
             # Those that were lost are looked for where the others went.
             shift = np.median(there[good] - self._points[good], axis=0)
             self._guess = np.where(good[:, None], there, self._points + shift).astype(np.float32)
         return self._points[good], there[good]
+
+    def _there_and_back(self, luma_HW: Luma, guess_N2: Points) -> tuple[Points, npt.NDArray[np.bool_]]:
+        """Where the reference's points are, and whether they are there."""
+        there, found = _lucas_kanade(self._reference, luma_HW, self._points, guess_N2, _LEVELS)
+        back, found_back = _lucas_kanade(luma_HW, self._reference, there, self._points, _LEVELS_BACK)
+        height, width = luma_HW.shape
+        inside = (there > 1).all(axis=1) & (there < (width - 2, height - 2)).all(axis=1)
+        return there, found & found_back & inside & (np.hypot(*(back - self._points).T) < _BACK_PX)
+
+
+def _shift(before_HW: Luma, now_HW: Luma) -> Points:
+    """By how much the picture as a whole has moved: ``float32 [2]``, x and y in pixels."""
+    before, now = (picture[::_COARSER, ::_COARSER].astype(np.float32) for picture in (before_HW, now_HW))
+    height, width = before.shape
+    window = cv2.createHanningWindow((width, height), cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(before, now, window)
+    return np.array([x * _COARSER, y * _COARSER], np.float32)
 
 
 def _lucas_kanade(

@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.stores import ros2_humble as ros
 
 from sinks.camera_info import camera_info as describe_camera
+from sinks.frame_json import describe_correction
 from sinks.jpeg import to_jpeg
 from sinks.millimetres import BEYOND_RANGE, NO_ESTIMATE, to_millimetres
 from sinks.unix_time import UnixTime
@@ -132,7 +133,7 @@ def scale_correction(frame: DepthFrame, head: ros.std_msgs__msg__Header, camera:
     told = frame.steady
     if told is None:
         return None
-    numbers = {"correction": told.log, "log_std": told.log_std, "inliers": told.inliers, "resets": told.resets}
+    numbers = describe_correction(told)
     status = ros.diagnostic_msgs__msg__DiagnosticStatus(
         level=0,
         name=f"{camera}: scale correction",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 
 from model.focal import CameraConfig, GivenCamera
 from model.scale import DepthScaler
+from sinks.files.journal import Record
 from stream.errors import ConfigError
 from stream.frame import Capture, DepthFrame, DepthScale, Frame, Geometry
 from tests.support.tiny import collect_all, make_estimator, tiny_model
@@ -84,6 +88,62 @@ def test_positions_are_in_the_unit_of_depth() -> None:
     assert np.abs([b.position for _, b in ways]).max() > 0
 
 
-def test_an_unknown_way_of_steadying_is_refused() -> None:
-    with pytest.raises(ConfigError, match="`steady` is off or scale, not 'full'"):
-        make_estimator(tiny_model(), steady="full")
+def test_each_pixel_is_averaged_with_its_past_and_a_cut_begins_anew() -> None:
+    """A pattern that stands still, with noise: depth of the network differs, and the pose does not."""
+    rng, (still, *_) = np.random.default_rng(0), passing(1)
+
+    def noisy(index: int, seed: int) -> Frame:
+        plane = passing(1, seed=seed)[0].planes[0]
+        grain = rng.integers(-3, 4, plane.shape)
+        capture = replace(still.capture, index=index, time_ns=index * 33_000_000)
+        return replace(still, capture=capture, planes=(np.clip(plane + grain, 0, 255).astype(np.uint8),))
+
+    frames = [noisy(index, seed=0 if index < 12 else 9) for index in range(16)]
+    scale, full = depths(frames, steady="scale"), depths(frames, steady="full", steady_threshold=0.5)
+    assert [frame.scene_cut for frame in full] == [k == 12 for k in range(16)]
+    for own, averaged in zip(scale, full, strict=True):
+        assert own.steady is not None
+        assert averaged.steady is not None
+        assert own.steady.averaged == 0
+        assert (averaged.steady.averaged > 0.9) == (averaged.capture.index not in (0, 12))
+        if averaged.capture.index in (0, 12):
+            assert np.array_equal(own.depth, averaged.depth)
+    steps = [
+        np.mean([np.abs(np.log(b.depth / a.depth)).mean() for a, b in pairwise(made[6:12])]) for made in (scale, full)
+    ]
+    assert steps[1] < 0.5 * steps[0]
+
+
+@pytest.mark.parametrize("steady", ["scale", "full"])
+def test_a_run_that_goes_on_knows_the_way_and_says_that_the_average_begins_anew(
+    steady: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = passing(8)
+    whole = depths(frames, steady=steady)
+    estimator = make_estimator(tiny_model(), camera=GivenCamera(CameraConfig(fov=60)), steady=steady)
+    for frame, made in zip(frames[:5], whole[:5], strict=True):
+        estimator.replay(frame, Record.read(Record.of(made).line()))
+    with caplog.at_level("INFO"):
+        rest = collect_all(estimator, frames[5:])
+    told = [record.getMessage() for record in caplog.records if "average" in record.getMessage()]
+    assert told == ["`steady=full`: pixels are averaged anew behind frame 4"] * (steady == "full")
+    estimator.close()
+    assert [frame.odometry for frame in rest] == [frame.odometry for frame in whole[5:]]
+    assert rest[0].steady is not None
+    assert rest[0].steady.averaged == 0
+    if steady == "scale":
+        assert all(np.array_equal(a.depth, b.depth) for a, b in zip(rest, whole[5:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"steady": "half"}, "`steady` is off, scale or full, not 'half'"),
+        ({"steady_strength": 1.0}, "`steady_strength` must be from 0 to below 1, not 1.0"),
+        ({"steady_threshold": 0.0}, "`steady_threshold` must be above 0 and at most 1, not 0.0"),
+        ({"steady_persistence": -1}, "`steady_persistence` must be from 0 to 1000, not -1"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        make_estimator(tiny_model(), **options)

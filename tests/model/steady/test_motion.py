@@ -27,14 +27,14 @@ def window(picture: npt.NDArray[np.float32], x: float, y: float = 40.0) -> Pictu
     return np.clip(cv2.warpAffine(picture, shift, (320, 180)), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("step", [0.0, 0.4, 7.3, 25.0])
+@pytest.mark.parametrize("step", [0.0, 0.4, 7.3, 25.0, 90.0])
 def test_points_are_found_where_they_went(step: float) -> None:
     picture, tracker = texture(), MotionTracker()
     first = tracker.update(window(picture, 60))
     assert len(first.now_N2) == 0
     assert first.renewed
     tracks = tracker.update(window(picture, 60 + step))
-    assert len(tracks.now_N2) > 80
+    assert len(tracks.now_N2) > (80 if step < 90 else 50)  # a third of the picture has gone
     assert np.abs(np.median(tracks.now_N2 - tracks.before_N2, axis=0) - (-step, 0)).max() < 0.05
 
 

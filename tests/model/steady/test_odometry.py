@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.steady import Shot, drift, fly, measure
+from benchmarks.steady import FOCAL_PX, HEIGHT, WIDTH, Shot, drift, fly, measure
 from model.lab.scenes.renderer.camera import rotation
+from model.steady import MotionTracker, Steadier
 from model.steady.odometry import Odometer, quaternion_of, rotation_of
 from model.steady.pose import CameraMotion
-from stream.frame import Odometry
+from stream.frame import CameraIntrinsics, Odometry
 
 Array = npt.NDArray[np.float64]
 _COVARIANCE = np.diag([1e-4, 4e-4, 9e-4, 1e-6, 1e-6, 4e-6])
@@ -156,6 +157,8 @@ def test_a_run_that_goes_on_goes_on_to_the_bit() -> None:
         (None, False, False, 1.7),
         (None, True, True, 1.7),
         (None, False, True, 1.7),
+        (away, False, False, 1.7),
+        (None, False, True, 1.7),
         (away, False, True, 1.7),
         (away, False, True, 1.7),
     ]
@@ -189,6 +192,26 @@ def test_a_walk_arrives_where_it_should(walk: list[Shot], kind: str) -> None:
     assert way.off_m < (0.01 if kind == "none" else 0.03) * way.walked_m
     assert way.off_deg < (0.2 if kind == "none" else 0.6)
     assert way.foretold > 0.8
+
+
+def test_depth_that_scatters_makes_it_less_certain(walk: list[Shot]) -> None:
+    ends = [measure(walk, kind, rate=5).odometry[-1] for kind in ("white", "all")]
+    steady, scattered = (np.sqrt(np.diag(np.reshape(end.covariance, (6, 6)))) for end in ends if end)
+    assert np.all(scattered > 1.5 * steady)
+
+
+def test_it_has_the_scale_of_the_depth_beside_it(walk: list[Shot]) -> None:
+    """A first frame that is too large by 30 % is the reference; the scale that is told of the second is in between."""
+    tracker, steadier = MotionTracker(), Steadier()
+    camera = CameraIntrinsics.from_focal(FOCAL_PX, WIDTH, HEIGHT)
+    for index, (shot, factor) in enumerate(zip(walk[:2], (1.3, 1.0), strict=True)):
+        found = steadier.update(
+            tracker.update(shot.luma), shot.depth * np.float32(factor), camera, time_s=index / 5, zooms=False
+        )
+    assert found.odometry is not None
+    assert 0.05 < found.correction.log < 0.24  # of 0.26
+    truth = (np.linalg.inv(walk[0].pose) @ walk[1].pose)[:3, 3]
+    assert np.allclose(found.odometry.position, truth * math.exp(found.correction.log), atol=0.02 * truth[2])
 
 
 def test_a_still_camera_stays_exactly_where_it_is() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from model.lab.scenes.renderer.camera import rotation
-from model.steady.pose import camera_motion
+from model.steady.pose import CameraMotion, camera_motion
 from stream.frame import CameraIntrinsics
 
 Array = npt.NDArray[np.float64]
@@ -91,3 +92,37 @@ def test_too_few_points_or_none_that_agree_have_no_motion(count: int) -> None:
     pixels, depth = scene()
     now = np.random.default_rng(3).uniform((5, 5), (315, 175), (N, 2))
     assert camera_motion(pixels[:count], now[:count], depth[:count], before=CAMERA, now=CAMERA) is None
+
+
+def test_the_motion_is_told_and_how_far_it_may_be_off() -> None:
+    """Against many draws of errors of pixels, and of depth."""
+    pixels, depth = scene()
+    truth, _ = seen_from(pixels, depth, TURN, SHIFT)
+    rng = np.random.default_rng(4)
+
+    def off(now: Array, depth: Array) -> tuple[Array, CameraMotion]:
+        motion = camera_motion(pixels, now, depth, before=CAMERA, now=CAMERA)
+        assert motion is not None
+        small = cv2.Rodrigues(motion.turn @ TURN.T)[0].ravel()
+        return np.concatenate([motion.shift - motion.turn @ TURN.T @ SHIFT, small]), motion
+
+    exact, motion = off(truth, depth)
+    assert np.allclose(exact, 0, atol=1e-4)
+    by_pixels = np.cov([off(truth + rng.normal(0, 0.15, truth.shape), depth)[0] for _ in range(200)], rowvar=False)
+    by_depth = np.cov([off(truth, depth * np.exp(rng.normal(0, 0.05, N)))[0] for _ in range(200)], rowvar=False)
+    _, noisy = off(truth + rng.normal(0, 0.15, truth.shape), depth)
+    for found, told in ((by_pixels, noisy.covariance), (by_depth, 0.05**2 * motion.depth_covariance)):
+        ratio = np.sqrt(np.diag(told) / np.diag(found))
+        assert ratio.min() > 0.8
+        assert ratio.max() < 2  # neighbouring points are taken to err alike
+
+
+def test_a_still_camera_may_have_moved_by_what_is_not_seen() -> None:
+    pixels, depth = scene()
+    motion = camera_motion(pixels, pixels, depth, before=CAMERA, now=CAMERA)
+    assert motion is not None
+    assert np.array_equal(motion.turn, np.eye(3))
+    assert np.array_equal(motion.shift, np.zeros(3))
+    spread = np.sqrt(np.diag(motion.covariance))
+    assert np.all((spread[:2] > 0.1 / 250 * 2) & (spread[:2] < 0.1 / 250 * 30))  # a tenth of a pixel, 2 to 9 m away
+    assert np.all((spread[3:] > 0.1 / 250) & (spread[3:] < 1 / 250))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.steady import FOCAL_PX, HEIGHT, WIDTH, Shot, errors, fly, measure
+from benchmarks.steady import FOCAL_PX, HEIGHT, WIDTH, Shot, errors, fly, measure, measure_average
 from model.steady import MotionTracker, Steadier
 from stream.frame import CameraIntrinsics
 
@@ -61,3 +61,12 @@ def test_the_networks_scale_can_be_had_back_and_what_is_unknown_stays_unknown(wa
     assert told[3].inliers == 0
     assert told[1].inliers > 50
     assert 0 < told[1].log_std < 0.04
+
+
+def test_pixels_are_averaged_along_the_way(walk: list[Shot]) -> None:
+    figures = measure_average(walk, rate=5)
+    assert figures.share > 0.85
+    assert figures.flicker[1] < 0.7 * figures.flicker[0]
+    assert figures.abs_rel[1] < 0.9 * figures.abs_rel[0]
+    assert figures.alignment[1] < 0.6 * figures.alignment[0]
+    assert figures.wrong[1] <= figures.wrong[0]

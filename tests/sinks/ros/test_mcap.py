@@ -257,12 +257,18 @@ def test_a_frame_without_its_picture_is_refused_and_the_rest_kept(tmp_path: Path
 
 
 def test_how_each_frames_scale_was_steadied_is_recorded(tmp_path: Path) -> None:
-    told = ScaleCorrection(log=-0.012345678901234567, log_std=0.004, inliers=120, resets=1)
+    told = ScaleCorrection(log=-0.012345678901234567, log_std=0.004, inliers=120, resets=1, averaged=0.25)
     record(f"{tmp_path / 'a.mcap'}", [replace(scene(0), steady=told), scene(1)])
     ((_, array),) = read(tmp_path / "a.mcap")["/camera/depth/scale_correction"]
     values = {pair.key: pair.value for pair in array.status[0].values}
     assert float(values["correction"]) == told.log
-    assert values == {"correction": repr(told.log), "log_std": "0.004", "inliers": "120", "resets": "1"}
+    assert values == {
+        "correction": repr(told.log),
+        "log_std": "0.004",
+        "inliers": "120",
+        "resets": "1",
+        "averaged": "0.25",
+    }
 
 
 def test_where_the_camera_is_is_recorded(tmp_path: Path) -> None:

@@ -1,22 +1,24 @@
 """What each stage trains, and on which loss.
 
-Shape suffixes: B batch, N tokens, C channels, S side of a picture, G token grid side of a tile,
-P predictions per token.
+Shape suffixes: B batch, N tokens, C channels, S side of a picture, T of a tile, K tiles of a batch, H side of a map,
+G token grid side of a tile, P predictions per token.
 """
 
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, l1_loss, pixel_shuffle
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, l1_loss, pad, pixel_shuffle, smooth_l1_loss
 
 from model.lab.training.batch import Batch
 from model.lab.training.config import StageName
 from model.lab.training.losses import derivative_losses, mean_log_error
-from model.lab.training.readout import begin_with_readout
+from model.lab.training.readout import Readouts, begin_with_readouts, refined
 from model.network import DepthProNetwork
+from model.network.depth_pro import pyramid
 from model.network.layers import tokens_to_map
 
 Losses = dict[str, Tensor]
@@ -92,7 +94,106 @@ class Backbone(Task):
         learnt = self.network.encoder.image_encoder.state_dict()
         for transformer in (self.network.encoder.patch_encoder, self.network.fov.encoder[0]):
             transformer.load_state_dict(learnt)
-        begin_with_readout(self.network, self.depth)
+        begin_with_readouts(self.network, Readouts(self.depth))
+
+
+class Tiles(Task):
+    """The tiles' transformer, with linear heads for what is finer than the global transformer's map (8 × 8 a token).
+
+    A tile alone tells no distance, but where its parts lie before and behind each other. So what is learnt is a
+    Laplacian pyramid of log C: a smooth map from the global transformer, whose head alone is trained, and two maps of
+    differences from the tiles at half and at full size. Where the tiles' transformer is unsure, the best guess is none,
+    so that no seams arise between tiles.
+    """
+
+    CELLS = Backbone.CELLS
+    TILES = 12, 4  # drawn from each picture, at full and at half size
+    # Differences of log C up to here count by their square. By L1 alone, an edge that is less likely than not is none.
+    TOLERATED = 0.5
+
+    def __init__(self, network: DepthProNetwork) -> None:
+        super().__init__(network, network.config.input_size)
+        width = network.config.width
+        self.readouts = nn.ModuleDict(
+            {name: nn.Linear(width, self.CELLS**2, bias=name == "coarse") for name in ("coarse", "medium", "fine")}
+        )
+        for head in self.readouts.values():
+            nn.init.zeros_(head.get_parameter("weight"))
+        nn.init.constant_(self.readouts["coarse"].get_parameter("bias"), -1.5)
+        self.drawn: Tensor
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.long))  # batches, which decides their tiles
+
+    def trained(self) -> list[nn.Module]:
+        return [self.network.encoder.patch_encoder, self.readouts]
+
+    def loss(self, batch: Batch) -> Losses:
+        encoder, tile = self.network.encoder, self.network.config.tile_size
+        coarse_BHH, medium_BHH, fine_BHH = self.truth(batch.target_BSS)
+        x0_B3SS, x1_B3SS, x2_B3TT = pyramid(batch.x_B3SS)
+        generator = torch.Generator().manual_seed(int(self.drawn))
+        self.drawn += 1
+        fine_K3TT, fine_KHH = draw_tiles(x0_B3SS, fine_BHH, tile, self.TILES[0], generator)
+        medium_K3TT, medium_KHH = draw_tiles(x1_B3SS, medium_BHH, tile, self.TILES[1], generator)
+        with torch.no_grad():
+            global_BNC = encoder.image_encoder.forward_features(x2_B3TT)[:, 1:]
+        tiles_KNC = encoder.patch_encoder.forward_features(torch.cat((fine_K3TT, medium_K3TT)))[:, 1:]
+        count = len(fine_K3TT)
+        return {
+            "coarse": l1_loss(self._read("coarse", global_BNC), coarse_BHH),
+            "medium": smooth_l1_loss(self._read("medium", tiles_KNC[count:]), medium_KHH, beta=self.TOLERATED),
+            "fine": smooth_l1_loss(self._read("fine", tiles_KNC[:count]), fine_KHH, beta=self.TOLERATED),
+        }
+
+    def truth(self, target_BSS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the heads should say of whole pictures, coarse, medium and fine: 8 values a token of 1, 4 and 16 tiles.
+
+        The network's sum of all three is the log C of the finest values.
+        """
+        side = self.CELLS * self.network.config.grid
+        step = self.size // (4 * side)
+        fine_BHH = target_BSS[:, step // 2 :: step, step // 2 :: step].clamp_min(LEAST_C).log()
+        medium_BHH, coarse_BHH = (smoothed(avg_pool2d(fine_BHH, factor)) for factor in (2, 4))
+        return coarse_BHH, medium_BHH - refined(coarse_BHH), fine_BHH - refined(medium_BHH)
+
+    def _read(self, name: str, tokens_BNC: Tensor) -> Tensor:
+        values_BPGG = tokens_to_map(self.readouts[name](tokens_BNC))
+        return pixel_shuffle(values_BPGG, self.CELLS).squeeze(1).float()
+
+    def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        whole = Depth(deepcopy(self.network), derivatives=False)
+        self._hand_on(whole.network)
+        return whole.predict(batch)
+
+    def finish(self) -> None:
+        self._hand_on(self.network)
+
+    def _hand_on(self, network: DepthProNetwork) -> None:
+        heads = {name: head for name, head in self.readouts.items() if isinstance(head, nn.Linear)}
+        begin_with_readouts(network, Readouts(**heads))
+
+
+def smoothed(map_BHH: Tensor, sigma: float = 2.0) -> Tensor:
+    """A Gaussian of ``sigma`` values, a quarter of a token; at the border, the map goes on as its mirror image."""
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=map_BHH.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum())[None, None, None]
+    map_B1HH = conv2d(pad(map_BHH[:, None], (reach, reach, 0, 0), mode="reflect"), kernel)
+    return conv2d(pad(map_B1HH, (0, 0, reach, reach), mode="reflect"), kernel.mT).squeeze(1)
+
+
+def draw_tiles(
+    x_B3SS: Tensor, target_BHH: Tensor, tile: int, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """``count`` tiles of each picture at random places, ``[K, 3, tile, tile]``, and their part of ``target_BHH``."""
+    step = x_B3SS.shape[-1] // target_BHH.shape[-1]
+    side = tile // step
+    places = torch.randint(0, target_BHH.shape[-1] - side + 1, (len(x_B3SS), count, 2), generator=generator)
+    images, targets = [], []
+    for x_3SS, target_HH, at in zip(x_B3SS, target_BHH, places.tolist(), strict=True):
+        for top, left in at:
+            images.append(x_3SS[:, top * step : top * step + tile, left * step : left * step + tile])
+            targets.append(target_HH[top : top + side, left : left + side])
+    return torch.stack(images), torch.stack(targets)
 
 
 class Depth(Task):
@@ -156,6 +257,8 @@ def task(name: StageName, network: DepthProNetwork) -> Task:
     """The stage ``name`` of a network."""
     if name == "backbone":
         return Backbone(network)
+    if name == "tiles":
+        return Tiles(network)
     if name == "fov":
         return FieldOfView(network)
     return Depth(network, derivatives=name == "boundaries")

@@ -56,7 +56,9 @@ def test_pools_share_no_seed_and_keep_their_size(tmp_path: Path) -> None:
 
 def test_a_stage_by_the_clock_ends_in_time_and_resumes_with_the_rest(tmp_path: Path, tiny: str) -> None:
     list(render(tmp_path / "pool", PoolConfig(count=4, size=64, samples=1), processes=1))
-    off = {name: stage(steps=0) for name, stage in (("depth", stages.Depth), ("fov", stages.Fov))}
+    off = {
+        name: stage(steps=0) for name, stage in (("tiles", stages.Tiles), ("depth", stages.Depth), ("fov", stages.Fov))
+    }
     config = TrainConfig(
         backbone=stages.Backbone(seconds=3, batch=1), boundaries=stages.Boundaries(steps=0), validate_every=0, **off
     )

@@ -1,25 +1,26 @@
-"""How the whole network begins as what linear heads on its transformers have learnt: later stages only add to it.
+"""How the whole network begins as what the stage ``backbone`` has learnt: later stages start from it and only add.
 
-The heads' maps of log C travel through the decoder in channels of their own. Nothing else writes to them at first, and
-the depth head turns their sum into C. All other weights stay as they are, and learn.
+The linear head's map of log C travels through the decoder in channels of its own, and the depth head turns it into C.
+Nothing else writes to them at first: details come from the tiles, where the decoder adds the tiles' maps, and begin as
+none. All other weights stay as they are, and learn.
 
-The maps are a pyramid. The global transformer's is the coarse one, and those of the tiles at half and at full size are
-what is finer; they are added where the decoder adds the tiles' maps. A map is refined by :func:`refined`, without
-looking beyond a place of the decoder, because what lies beyond the picture's border is zero there.
+What is carried is a Laplacian pyramid: each level adds what is finer. A map is refined by :func:`refined`, without
+looking beyond a place of the decoder's map, because what lies beyond the picture's border is zero there.
 
-Shape suffixes: C channels of a token, D decoder channels, H side of a map, R and S rows and columns of cells within a
-token; ``cells`` are the values of a token, or of a place of a decoder's map, along one side.
+Shape suffixes: C channels of a token, K tiles of a batch, D decoder channels, G token grid side of a tile, H side of a
+map, R and S rows and columns of cells within a token; ``cells`` are the values of a token, or of a place of a decoder's
+map, along one side.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
 
 from model.network import DepthProNetwork
 from model.network.decoder import FusionBlock
+from model.network.layers import tokens_to_map
 
 LEAST_LOG, MOST_LOG = -5.5, 2.5  # of C: between them, the depth head follows the exponential function within 1 %
 
@@ -32,21 +33,6 @@ _HALVING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Readouts:
-    """Linear heads from a token to ``cells²`` values of log C each, row by row; ``cells`` is 2, 4, 8 or 16.
-
-    Attributes:
-        coarse: on the global transformer.
-        medium: on the tiles of the picture at half size: what is to be added. Without biases.
-        fine: likewise, at full size.
-    """
-
-    coarse: nn.Linear
-    medium: nn.Linear | None = None
-    fine: nn.Linear | None = None
-
-
 def refined(map_BHH: Tensor) -> Tensor:
     """``map_BHH`` with twice as many values, on the straight lines through the two of each 2 × 2 values."""
     batch, side = map_BHH.shape[0], map_BHH.shape[-1]
@@ -56,48 +42,47 @@ def refined(map_BHH: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def begin_with_readouts(network: DepthProNetwork, readouts: Readouts) -> None:
-    """Make ``network`` predict the exponential of what the heads say together, at half its resolution.
+def begin_with_readout(network: DepthProNetwork, readout: nn.Linear) -> None:
+    """Make ``network`` predict the exponential of what ``readout`` says of the global transformer's tokens.
 
     Args:
-        network: whose transformers the heads were trained on; changed in place. Where it has too few channels for all
-            values of a token, neighbouring ones are averaged.
-        readouts: the heads.
+        network: whose global transformer ``readout`` was trained on; changed in place.
+        readout: from a token to ``cells²`` values of log C, row by row; ``cells`` is 2, 4, 8 or 16. Where the decoder
+            has too few channels for all of them, neighbouring ones are averaged.
     """
     encoder, decoder = network.encoder, network.decoder
-    room = network.config.decoder_dim
     coarsest = len(decoder.fusions) - 1
+    fuse = encoder.fuse_lowres
 
-    coarse_RSC = _rows(readouts.coarse, 2 * _largest(min(encoder.fuse_lowres.out_channels, room)))
-    cells = len(coarse_RSC) // 2  # of a place
-    places = _by_place(coarse_RSC)
-    encoder.upsample_lowres.weight[:, : cells**2] = places.permute(3, 2, 0, 1)
-    assert readouts.coarse.bias is not None
+    cells = _largest(min(fuse.out_channels, network.config.decoder_dim))  # of a place; a token has 2 × 2 places
+    rows = _by_place(_averaged(_as_square(readout.weight), 2 * cells))
+    encoder.upsample_lowres.weight[:, : cells**2] = rows.permute(3, 2, 0, 1)
+    assert readout.bias is not None
     assert encoder.upsample_lowres.bias is not None
-    biases_RS1 = _averaged(_as_square(readouts.coarse.bias[:, None]), 2 * cells)
-    # A bias is the same in all four places.
-    encoder.upsample_lowres.bias[: cells**2] = _by_place(biases_RS1).mean((0, 1)).flatten()
-    _keep(encoder.fuse_lowres, cells**2, source=encoder.fuse_lowres.out_channels)  # behind the tiles' transformer's
+    biases = _by_place(_averaged(_as_square(readout.bias[:, None]), 2 * cells))
+    encoder.upsample_lowres.bias[: cells**2] = biases.mean((0, 1)).flatten()  # a bias is the same in all four places
+    _keep(fuse, cells**2, source=fuse.out_channels)  # behind the channels of the tiles' transformer
+    fuse.weight[:, : fuse.out_channels] = 0  # what that sees of the whole picture begins as nothing
     _keep(decoder.convs[coarsest], cells**2)
+    # Logarithms of C are mostly negative, and a ReLU would let nothing of them into what joins the tokens.
+    mirrored = min(cells**2, network.config.decoder_dim - cells**2)
+    weight = _weight(decoder.convs[coarsest])
+    weight[cells**2 : cells**2 + mirrored] = -weight[:mirrored]
     streams = {0: cells}
-    for level, head, upsample in (
-        (coarsest - 1, readouts.medium, encoder.upsample1),
-        (coarsest - 2, readouts.fine, encoder.upsample0),
-    ):
+    for level, upsample in ((coarsest - 1, encoder.upsample1), (coarsest - 2, encoder.upsample0)):
         # The sum has 2 × 2 values a place. What has more enters behind it, and is added when it has as many.
-        cells = 0 if head is None else min(_largest(upsample[0].out_channels // 4), _largest(room - 4))
+        cells = detail_cells(upsample, network.config.decoder_dim)
         entering = {0: 2, 4: cells} if cells > 2 else {0: 2}
         _pass_on(decoder.fusions[level + 1], streams, _channels(entering))
         streams = entering
         skip = decoder.convs[level]
         assert isinstance(skip, nn.Conv2d)
         skip.weight[: _channels(entering)] = 0
-        if head is not None:
-            _project(upsample, _by_place(_rows(head, 2 * cells)))
-            middle = skip.kernel_size[0] // 2
-            for channel in range(cells**2):
-                for value in [4 + channel] if cells > 2 else [channel] if cells == 2 else range(4):
-                    skip.weight[value, channel, middle, middle] = 1
+        middle = skip.kernel_size[0] // 2
+        for channel in range(cells**2):
+            for value in [4 + channel] if cells > 2 else [channel] if cells == 2 else range(4):
+                skip.weight[value, channel, middle, middle] = 1
+        _begin_as_nothing(upsample, cells**2)
     _pass_on(decoder.fusions[2], streams, 4)
     _weight(decoder.convs[1])[:4] = 0
     _pass_on(decoder.fusions[1], {0: 2}, 1)
@@ -106,14 +91,35 @@ def begin_with_readouts(network: DepthProNetwork, readouts: Readouts) -> None:
     _exponentiate(network.head)
 
 
+def coarse_map(network: DepthProNetwork, global_BNC: Tensor) -> Tensor:
+    """``log_C_BHH`` that the decoder's coarsest level has in its first channels, 8 values a token along each side.
+
+    ``global_BNC``: the global transformer's tokens, without the class token. The tiles' transformer is left out.
+    """
+    encoder, decoder = network.encoder, network.decoder
+    x_BC_2G = encoder.upsample_lowres(tokens_to_map(global_BNC))
+    fused = encoder.fuse_lowres(torch.cat((torch.zeros_like(x_BC_2G), x_BC_2G), dim=1))
+    out = decoder.fusions[-1](decoder.convs[-1](fused))
+    return pixel_shuffle(out[:, :4], 2).squeeze(1)
+
+
+def detail_map(upsample: nn.Sequential, room: int, tiles_KNC: Tensor) -> Tensor:
+    """``differences_KHH`` of log C that ``upsample`` (``upsample1`` or ``upsample0``) makes of tiles' tokens.
+
+    ``room``: the decoder's channels. 8 values a token along each side, or fewer, as they fit in.
+    """
+    cells = detail_cells(upsample, room)
+    return pixel_shuffle(upsample(tokens_to_map(tiles_KNC))[:, : cells**2], cells).squeeze(1)
+
+
+def detail_cells(upsample: nn.Sequential, room: int) -> int:
+    """How many values a place of a decoder's map has for details along one side."""
+    return min(_largest(upsample[0].get_parameter("weight").shape[0] // 4), _largest(room - 4))
+
+
 def _largest(channels: int) -> int:
     """The most cells a side, of 4, 2 and 1, that so many channels hold."""
     return next(cells for cells in (4, 2, 1) if cells**2 <= channels or cells == 1)
-
-
-def _rows(head: nn.Linear, most: int) -> Tensor:
-    """``rows_RSC``, averaged down to ``most`` along each side."""
-    return _averaged(_as_square(head.weight), most)
 
 
 def _as_square(rows_PC: Tensor) -> Tensor:
@@ -134,11 +140,10 @@ def _by_place(rows_RSC: Tensor) -> Tensor:
     return rows_RSC.reshape(2, cells, 2, cells, -1).permute(0, 2, 1, 3, 4).flatten(2, 3)
 
 
-def _project(upsample: nn.Sequential, places: Tensor) -> None:
-    """The first ``cells²`` channels of a projection and one doubling are the rows of the four places."""
-    count = places.shape[2]
+def _begin_as_nothing(upsample: nn.Sequential, count: int) -> None:
+    """A projection and one doubling: the first ``count`` channels are zero, and each value has a row of its own."""
     projection, doubling = _weight(upsample[0]), _weight(upsample[1])
-    projection[: 4 * count] = places.flatten(0, 2)[..., None, None]
+    projection[: 4 * count] = 0
     doubling[:, :count] = 0
     for place in range(4):
         for value in range(count):

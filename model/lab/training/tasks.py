@@ -7,7 +7,6 @@ G token grid side of a tile, P predictions per token.
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, l1_loss, pad, p
 from model.lab.training.batch import Batch
 from model.lab.training.config import StageName
 from model.lab.training.losses import derivative_losses, mean_log_error
-from model.lab.training.readout import Readouts, begin_with_readouts, refined
+from model.lab.training.readout import begin_with_readout, coarse_map, detail_map, refined
 from model.network import DepthProNetwork
 from model.network.depth_pro import pyramid
 from model.network.layers import tokens_to_map
@@ -94,82 +93,105 @@ class Backbone(Task):
         learnt = self.network.encoder.image_encoder.state_dict()
         for transformer in (self.network.encoder.patch_encoder, self.network.fov.encoder[0]):
             transformer.load_state_dict(learnt)
-        begin_with_readouts(self.network, Readouts(self.depth))
+        begin_with_readout(self.network, self.depth)
+
+
+class Coarse(Task):
+    """The global transformer and the decoder's coarsest level, which joins what its tokens say without seams.
+
+    A linear head says of each token what it likes: seen as a picture, its depth consists of blocks.
+    """
+
+    SEAMS = 4.0  # weight of the slopes' error
+
+    def __init__(self, network: DepthProNetwork) -> None:
+        super().__init__(network, network.config.tile_size)
+
+    def trained(self) -> list[nn.Module]:
+        encoder, decoder = self.network.encoder, self.network.decoder
+        return [
+            encoder.image_encoder,
+            encoder.upsample_lowres,
+            encoder.fuse_lowres,
+            decoder.convs[-1],
+            decoder.fusions[-1],
+        ]
+
+    def forward(self, x_B3TT: Tensor) -> Tensor:
+        """``log_C_BHH``, 8 values a token along each side."""
+        return coarse_map(self.network, self.network.encoder.image_encoder.forward_features(x_B3TT)[:, 1:])
+
+    def loss(self, batch: Batch) -> Losses:
+        log_C_BHH = self(batch.x_B3SS).float()
+        truth_BHH = smoothed(averaged(batch.target_BSS.clamp_min(LEAST_C).log(), log_C_BHH.shape[-1]))
+        error_BHH = log_C_BHH - truth_BHH
+        seams = sum(error_BHH.diff(dim=dim).abs().mean() for dim in (-1, -2))
+        return {"depth": error_BHH.abs().mean(), "seams": self.SEAMS * seams}
+
+    def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        log_C_BHH = self(batch.x_B3SS)
+        return interpolate(log_C_BHH[:, None].exp(), size=(self.size, self.size), mode="nearest").squeeze(1), None
 
 
 class Tiles(Task):
-    """The tiles' transformer, with linear heads for what is finer than the global transformer's map (8 × 8 a token).
+    """The tiles' transformer, and the first layers that its maps of tiles at half and at full size go through.
 
-    A tile alone tells no distance, but where its parts lie before and behind each other. So what is learnt is a
-    Laplacian pyramid of log C: a smooth map from the global transformer, whose head alone is trained, and two maps of
-    differences from the tiles at half and at full size. Where the tiles' transformer is unsure, the best guess is none,
-    so that no seams arise between tiles.
+    A tile alone tells no distance, but where its parts lie before and behind each other. So what is learnt are
+    differences, the finer levels of a Laplacian pyramid of log C. Where the transformer is unsure, the best guess is
+    none, so that no seams arise between tiles.
     """
 
-    CELLS = Backbone.CELLS
     TILES = 12, 4  # drawn from each picture, at full and at half size
     # Differences of log C up to here count by their square. By L1 alone, an edge that is less likely than not is none.
     TOLERATED = 0.5
 
     def __init__(self, network: DepthProNetwork) -> None:
         super().__init__(network, network.config.input_size)
-        width = network.config.width
-        self.readouts = nn.ModuleDict(
-            {name: nn.Linear(width, self.CELLS**2, bias=name == "coarse") for name in ("coarse", "medium", "fine")}
-        )
-        for head in self.readouts.values():
-            nn.init.zeros_(head.get_parameter("weight"))
-        nn.init.constant_(self.readouts["coarse"].get_parameter("bias"), -1.5)
         self.drawn: Tensor
         self.register_buffer("drawn", torch.zeros((), dtype=torch.long))  # batches, which decides their tiles
 
     def trained(self) -> list[nn.Module]:
-        return [self.network.encoder.patch_encoder, self.readouts]
+        encoder = self.network.encoder
+        return [encoder.patch_encoder, encoder.upsample0, encoder.upsample1]
 
     def loss(self, batch: Batch) -> Losses:
-        encoder, tile = self.network.encoder, self.network.config.tile_size
-        coarse_BHH, medium_BHH, fine_BHH = self.truth(batch.target_BSS)
-        x0_B3SS, x1_B3SS, x2_B3TT = pyramid(batch.x_B3SS)
+        encoder, config = self.network.encoder, self.network.config
+        _, medium_BHH, fine_BHH = self.truth(batch.target_BSS)
+        x0_B3SS, x1_B3SS, _ = pyramid(batch.x_B3SS)
         generator = torch.Generator().manual_seed(int(self.drawn))
         self.drawn += 1
-        fine_K3TT, fine_KHH = draw_tiles(x0_B3SS, fine_BHH, tile, self.TILES[0], generator)
-        medium_K3TT, medium_KHH = draw_tiles(x1_B3SS, medium_BHH, tile, self.TILES[1], generator)
-        with torch.no_grad():
-            global_BNC = encoder.image_encoder.forward_features(x2_B3TT)[:, 1:]
+        fine_K3TT, fine_KHH = draw_tiles(x0_B3SS, fine_BHH, config.tile_size, self.TILES[0], generator)
+        medium_K3TT, medium_KHH = draw_tiles(x1_B3SS, medium_BHH, config.tile_size, self.TILES[1], generator)
         tiles_KNC = encoder.patch_encoder.forward_features(torch.cat((fine_K3TT, medium_K3TT)))[:, 1:]
         count = len(fine_K3TT)
-        return {
-            "coarse": l1_loss(self._read("coarse", global_BNC), coarse_BHH),
-            "medium": smooth_l1_loss(self._read("medium", tiles_KNC[count:]), medium_KHH, beta=self.TOLERATED),
-            "fine": smooth_l1_loss(self._read("fine", tiles_KNC[:count]), fine_KHH, beta=self.TOLERATED),
-        }
+        losses = {}
+        for name, upsample, tokens_KNC, truth_KHH in (
+            ("medium", encoder.upsample1, tiles_KNC[count:], medium_KHH),
+            ("fine", encoder.upsample0, tiles_KNC[:count], fine_KHH),
+        ):
+            detail_KHH = detail_map(upsample, config.decoder_dim, tokens_KNC).float()
+            truth_KHH = averaged(truth_KHH, detail_KHH.shape[-1])
+            losses[name] = smooth_l1_loss(detail_KHH, truth_KHH, beta=self.TOLERATED)
+        return losses
 
     def truth(self, target_BSS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the heads should say of whole pictures, coarse, medium and fine: 8 values a token of 1, 4 and 16 tiles.
+        """The pyramid of whole pictures, coarse, medium and fine: 8 values a token of 1, 4 and 16 tiles.
 
         The network's sum of all three is the log C of the finest values.
         """
-        side = self.CELLS * self.network.config.grid
-        step = self.size // (4 * side)
+        side = 4 * Backbone.CELLS * self.network.config.grid
+        step = self.size // side
         fine_BHH = target_BSS[:, step // 2 :: step, step // 2 :: step].clamp_min(LEAST_C).log()
-        medium_BHH, coarse_BHH = (smoothed(avg_pool2d(fine_BHH, factor)) for factor in (2, 4))
+        medium_BHH, coarse_BHH = (smoothed(averaged(fine_BHH, side // factor)) for factor in (2, 4))
         return coarse_BHH, medium_BHH - refined(coarse_BHH), fine_BHH - refined(medium_BHH)
 
-    def _read(self, name: str, tokens_BNC: Tensor) -> Tensor:
-        values_BPGG = tokens_to_map(self.readouts[name](tokens_BNC))
-        return pixel_shuffle(values_BPGG, self.CELLS).squeeze(1).float()
-
     def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-        whole = Depth(deepcopy(self.network), derivatives=False)
-        self._hand_on(whole.network)
-        return whole.predict(batch)
+        return Depth(self.network, derivatives=False).predict(batch)
 
-    def finish(self) -> None:
-        self._hand_on(self.network)
 
-    def _hand_on(self, network: DepthProNetwork) -> None:
-        heads = {name: head for name, head in self.readouts.items() if isinstance(head, nn.Linear)}
-        begin_with_readouts(network, Readouts(**heads))
+def averaged(map_BHH: Tensor, side: int) -> Tensor:
+    """``map_BHH`` with ``side`` values a side, which divides as many as it has."""
+    return avg_pool2d(map_BHH, map_BHH.shape[-1] // side)
 
 
 def smoothed(map_BHH: Tensor, sigma: float = 2.0) -> Tensor:
@@ -257,6 +279,8 @@ def task(name: StageName, network: DepthProNetwork) -> Task:
     """The stage ``name`` of a network."""
     if name == "backbone":
         return Backbone(network)
+    if name == "coarse":
+        return Coarse(network)
     if name == "tiles":
         return Tiles(network)
     if name == "fov":

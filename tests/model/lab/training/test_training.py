@@ -24,14 +24,13 @@ from model.lab.training.config import STAGES, StageName, TrainConfig
 from model.lab.training.losses import derivative_losses, mean_log_error
 from model.lab.training.optimizers import optimizers_for
 from model.lab.training.pool import Pool, PoolConfig, render
-from model.lab.training.readout import LEAST_LOG, MOST_LOG, refined
+from model.lab.training.readout import LEAST_LOG, MOST_LOG, coarse_map, detail_map, refined
 from model.lab.training.start import init_for_training, init_transformer
 from model.lab.training.tasks import draw_tiles, task
 from model.lab.training.trainer import Trainer
 from model.network import DepthProNetwork, init_random
 from model.network.config import PRESETS, NetworkConfig
 from model.network.depth_pro import pyramid
-from model.network.layers import tokens_to_map
 from model.network.tiles import merge_tiles, split_tiles
 from model.weights import load, save
 from stream.errors import ConfigError, WeightsError
@@ -267,6 +266,7 @@ def short(**changes: object) -> TrainConfig:
     """A run of three steps a stage."""
     values: dict[str, object] = {
         "backbone": stages.Backbone(steps=3, batch=2),
+        "coarse": stages.Coarse(steps=3, batch=2),
         "tiles": stages.Tiles(steps=3, batch=1),
         "depth": stages.Depth(steps=3, batch=1),
         "boundaries": stages.Boundaries(steps=2, batch=1),
@@ -365,7 +365,7 @@ def test_a_start_that_cannot_be_loaded_leaves_no_run(tmp_path: Path, pool: Pool)
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("name", "rate"), [("backbone", 5e-3), ("tiles", 2e-2), ("depth", 2e-3), ("fov", 5e-3)])
+@pytest.mark.parametrize(("name", "rate"), [("backbone", 5e-3), ("coarse", 5e-3), ("depth", 2e-3), ("fov", 5e-3)])
 def test_steps_lower_the_loss(pool: Pool, name: StageName, rate: float) -> None:
     """A dozen or two on one batch: what is off by a factor comes near."""
     network = DepthProNetwork(TINY)
@@ -464,20 +464,7 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
     assert not (tmp_path / "run").exists()
 
 
-# The whole network, put together from what linear heads have learnt -------------------------------------------------
-
-
-def a_stage_with_heads(name: StageName, preset: NetworkConfig) -> Any:
-    """A stage as if it had learnt something: its heads say what is random, and depends on the picture."""
-    network = DepthProNetwork(preset)
-    init_for_training(network, 0)
-    init_transformer(network.encoder.patch_encoder, torch.Generator().manual_seed(2))  # unlike the global one
-    learner: Any = task(name, network)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for head in [learner.depth] if name == "backbone" else learner.readouts.values():
-            head.weight.normal_(0, 0.3 / preset.width**0.5, generator=generator)
-    return learner
+# The whole network, put together from the stages at tile size -------------------------------------------------------
 
 
 def pictures(preset: NetworkConfig) -> torch.Tensor:
@@ -486,76 +473,93 @@ def pictures(preset: NetworkConfig) -> torch.Tensor:
 
 
 @torch.no_grad()
-def sum_of_readouts(learner: Any, x: torch.Tensor) -> torch.Tensor:
-    """``log C``, at half the network's resolution: what each head says, tiles joined without their overlap."""
-    encoder, config = learner.network.encoder, learner.network.config
+def after_backbone(preset: NetworkConfig) -> Any:
+    """The stage, ended as if it had learnt something: its head says what is random, and depends on the picture."""
+    network = DepthProNetwork(preset)
+    init_for_training(network, 0)
+    backbone: Any = task("backbone", network)
+    backbone.depth.weight.normal_(0, 0.3 / preset.width**0.5, generator=torch.Generator().manual_seed(1))
+    backbone.finish()
+    return backbone
+
+
+@torch.no_grad()
+def with_details(preset: NetworkConfig, *, tiles_see: bool = True) -> DepthProNetwork:
+    """A network after ``backbone`` whose tiles say something random."""
+    network: DepthProNetwork = after_backbone(preset).network
+    generator = torch.Generator().manual_seed(2)
+    init_transformer(network.encoder.patch_encoder, generator)  # unlike the global one
+    for upsample in (network.encoder.upsample1, network.encoder.upsample0):
+        weight = upsample[0].get_parameter("weight")
+        weight.normal_(0, 0.3 / preset.width**0.5 if tiles_see else 0.0, generator=generator)
+    return network
+
+
+@torch.no_grad()
+def sum_of_the_pyramid(network: DepthProNetwork, x: torch.Tensor) -> torch.Tensor:
+    """``log C``, at half the network's resolution: what each level says, tiles joined without their overlap."""
+    encoder, config = network.encoder, network.config
     x0, x1, x2 = pyramid(x)
 
-    def read(name: str, vit: Any, tiles: torch.Tensor) -> torch.Tensor:
-        values = learner.readouts[name](vit.forward_features(tiles)[:, 1:])
-        return torch.nn.functional.pixel_shuffle(tokens_to_map(values), 8)
+    def detail(upsample: Any, tiles: torch.Tensor, count: int, drop: int) -> torch.Tensor:
+        said = detail_map(upsample, config.decoder_dim, encoder.patch_encoder.forward_features(tiles)[:, 1:])
+        cells = said.shape[-1] // config.grid  # of a token
+        joined = merge_tiles(said[:, None], count, drop * cells)
+        return torch.nn.functional.interpolate(joined, scale_factor=8 // cells, mode="nearest").squeeze(1)
 
-    coarse = read("coarse", encoder.image_encoder, x2)
-    medium = merge_tiles(
-        read("medium", encoder.patch_encoder, split_tiles(x1, config.tile_size, 3)), 3, config.grid * 2
-    )
-    fine = merge_tiles(read("fine", encoder.patch_encoder, split_tiles(x0, config.tile_size, 5)), 5, config.grid)
-    coarse, medium, fine = (m.squeeze(1) for m in (coarse, medium, fine))
+    coarse = coarse_map(network, encoder.image_encoder.forward_features(x2)[:, 1:])
+    medium = detail(encoder.upsample1, split_tiles(x1, config.tile_size, 3), 3, config.grid // 4)
+    fine = detail(encoder.upsample0, split_tiles(x0, config.tile_size, 5), 5, config.grid // 8)
     return refined(refined(coarse) + medium) + fine
 
 
-def test_after_tiles_the_whole_network_is_the_sum_of_the_readouts() -> None:
-    learner = a_stage_with_heads("tiles", PRESETS["nano"])
-    x = pictures(PRESETS["nano"])
-    expected = sum_of_readouts(learner, x)
-    learner.finish()
+def log_depth(network: DepthProNetwork, x: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        C, _ = learner.network(x, with_fov=False)
-    assert float(expected.std()) > 0.2
+        C, _ = network(x, with_fov=False)
+    return C.log()
+
+
+def test_the_whole_network_is_the_sum_of_what_its_levels_say() -> None:
+    network, x = with_details(PRESETS["nano"]), pictures(PRESETS["nano"])
+    expected = sum_of_the_pyramid(network, x)
+    assert float((expected - sum_of_the_pyramid(after_backbone(PRESETS["nano"]).network, x)).std()) > 0.2
     shown = torch.nn.functional.interpolate(expected[:, None], scale_factor=2, mode="nearest")[:, 0]
-    # Within what straight lines between points of the exponential function are off, and where they are its.
     inside = (shown > LEAST_LOG) & (shown < MOST_LOG)
     assert float(inside.float().mean()) > 0.99
-    assert float((C.log() - shown)[inside].abs().max()) < 0.01
+    # Within what straight lines between points of the exponential function are off.
+    assert float((log_depth(network, x) - shown)[inside].abs().max()) < 0.01
 
 
-def test_a_small_decoder_carries_averages_of_the_readouts() -> None:
-    learner = a_stage_with_heads("tiles", TINY)
-    x = pictures(TINY)
-    expected = sum_of_readouts(learner, x)
-    learner.finish()
-    with torch.no_grad():
-        C, _ = learner.network(x, with_fov=False)
+def test_a_small_decoder_carries_averages() -> None:
+    network, x = with_details(TINY), pictures(TINY)
     # Over each token of the finest tiles, of which there are 4 grids a side.
-    averaged = [torch.nn.functional.adaptive_avg_pool2d(m, 4 * TINY.grid) for m in (C.log(), expected)]
-    torch.testing.assert_close(averaged[0], averaged[1], atol=0.03, rtol=0)
+    maps = [
+        torch.nn.functional.adaptive_avg_pool2d(m, 4 * TINY.grid)
+        for m in (log_depth(network, x), sum_of_the_pyramid(network, x))
+    ]
+    torch.testing.assert_close(maps[0], maps[1], atol=0.03, rtol=0)
 
 
 def test_tiles_that_see_nothing_leave_no_seam() -> None:
-    """Heads that say nothing of the tiles: the depth is the coarse map, and on a flat one nothing shows."""
-    learner = a_stage_with_heads("tiles", PRESETS["nano"])
-    with torch.no_grad():
-        for name in ("medium", "fine"):
-            learner.readouts[name].weight.zero_()
-        learner.readouts["coarse"].weight.zero_()
-    learner.finish()
-    with torch.no_grad():
-        C, _ = learner.network(pictures(PRESETS["nano"]), with_fov=False)
-    assert float(C.max() - C.min()) < 1e-5
-    assert float(C.mean()) == pytest.approx(np.exp(-1.5), rel=0.01)
+    """The depth is the coarse map then, straight within every place of the decoder's second map, 16 pixels a side."""
+    log_C = log_depth(with_details(PRESETS["nano"], tiles_see=False), pictures(PRESETS["nano"]))
+    places = log_C[:, ::2, ::2].unfold(1, 8, 8).unfold(2, 8, 8)
+    assert float(log_C.std()) > 0.1
+    for dim in (-1, -2):
+        assert float(places.diff(n=2, dim=dim).abs().max()) < 0.03
 
 
 @pytest.mark.parametrize("preset", [TINY, PRESETS["nano"]])
 def test_after_backbone_the_whole_network_is_what_its_global_transformer_predicts(preset: NetworkConfig) -> None:
-    backbone = a_stage_with_heads("backbone", preset)
-    backbone.finish()
-    x = pictures(preset)
+    backbone, x = after_backbone(preset), pictures(preset)
     with torch.no_grad():
         expected, _ = backbone.predict(Batch(pyramid(x)[2], torch.zeros(0), torch.zeros(0)))
-        C, _ = backbone.network(x, with_fov=False)
     # Averaged over what a place of the decoder's coarsest map covers: straight lines in between keep the mean.
-    logs = [torch.nn.functional.adaptive_avg_pool2d(m.log(), 2 * preset.grid) for m in (expected, C)]
-    torch.testing.assert_close(logs[1], logs[0], atol=0.02, rtol=0)
+    maps = [
+        torch.nn.functional.adaptive_avg_pool2d(m, 2 * preset.grid)
+        for m in (expected.log(), log_depth(backbone.network, x))
+    ]
+    torch.testing.assert_close(maps[1], maps[0], atol=0.02, rtol=0)
 
 
 def test_a_map_is_refined_along_its_slopes() -> None:
@@ -595,15 +599,34 @@ def test_drawn_tiles_show_what_they_are_to_predict() -> None:
     assert len({float(t[0, 0]) for t in targets}) == 6
 
 
-def test_the_tiles_stage_changes_the_tiles_transformer_alone(pool: Pool) -> None:
-    learner = a_stage_with_heads("tiles", TINY)
-    learner.network.requires_grad_(False)
-    for module in learner.trained():
-        module.requires_grad_(True)
-    sum(learner.loss(draw(pool, np.random.default_rng(0), 2, learner.size)).values()).backward()
-    with_gradient = {name.rpartition(".")[0] for name, p in learner.named_parameters() if p.grad is not None}
-    assert {name.split(".")[2] for name in with_gradient if name.startswith("network")} == {"patch_encoder"}
-    assert {"readouts.coarse", "readouts.medium", "readouts.fine"} <= with_gradient
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        (
+            "coarse",
+            "encoder.image_encoder encoder.upsample_lowres encoder.fuse_lowres decoder.convs.4 decoder.fusions.4",
+        ),
+        ("tiles", "encoder.patch_encoder encoder.upsample0 encoder.upsample1"),
+    ],
+)
+def test_stages_at_tile_size_change_their_part_alone(pool: Pool, name: StageName, changed: str) -> None:
+    """And keep what the others know: all that they say travels in channels that they share with nobody."""
+    network, x = with_details(PRESETS["nano"]), pictures(PRESETS["nano"])
+    learner = task(name, network)
+    batch = draw(pool, np.random.default_rng(0), 2, learner.size)
+    optimizers = optimizers_for(learner.trained(), stages.Depth(learning_rate=1e-3))
+    before = {key: p.detach().clone() for key, p in network.named_parameters()}
+    for _ in range(2):
+        sum(learner.loss(batch).values()).backward()  # type: ignore[union-attr]
+        for optimizer in optimizers:
+            optimizer.step()
+    names = [key for key, p in network.named_parameters() if not torch.equal(p, before[key])]
+    parts = tuple(changed.split())
+    assert all(key.startswith(parts) for key in names)
+    assert all(any(key.startswith(part) for key in names) for part in parts)
+    shown = sum_of_the_pyramid(network, x).repeat_interleave(2, -1).repeat_interleave(2, -2)
+    inside = (shown > LEAST_LOG) & (shown < MOST_LOG)
+    assert float((log_depth(network, x) - shown)[inside].abs().max()) < 0.01
 
 
 @pytest.mark.parametrize(("rate", "is_lost"), [(1e-7, False), (0.1, True)])

@@ -64,10 +64,7 @@ def begin_with_readout(network: DepthProNetwork, readout: nn.Linear) -> None:
     _keep(fuse, cells**2, source=fuse.out_channels)  # behind the channels of the tiles' transformer
     fuse.weight[:, : fuse.out_channels] = 0  # what that sees of the whole picture begins as nothing
     _keep(decoder.convs[coarsest], cells**2)
-    # Logarithms of C are mostly negative, and a ReLU would let nothing of them into what joins the tokens.
-    mirrored = min(cells**2, network.config.decoder_dim - cells**2)
-    weight = _weight(decoder.convs[coarsest])
-    weight[cells**2 : cells**2 + mirrored] = -weight[:mirrored]
+    cells_of_a_place = cells
     streams = {0: cells}
     for level, upsample in ((coarsest - 1, encoder.upsample1), (coarsest - 2, encoder.upsample0)):
         # The sum has 2 × 2 values a place. What has more enters behind it, and is added when it has as many.
@@ -84,6 +81,7 @@ def begin_with_readout(network: DepthProNetwork, readout: nn.Linear) -> None:
                 skip.weight[value, channel, middle, middle] = 1
         _begin_as_nothing(upsample, cells**2)
     _pass_on(decoder.fusions[2], streams, 4)
+    _join_places(network, cells_of_a_place)
     _weight(decoder.convs[1])[:4] = 0
     _pass_on(decoder.fusions[1], {0: 2}, 1)
     _weight(encoder.upsample_latent0[-1])[:, :1] = 0  # the finest map is not projected
@@ -192,6 +190,63 @@ def _pass_on(block: FusionBlock, streams: dict[int, int], kept: int) -> None:
             values = square.permute(4, 1, 3, 0, 2).flatten(1, 2)
             weight[first : first + cells**2, : values.shape[1]] = values
     _keep(block.out_conv, kept)
+
+
+def _join_places(network: DepthProNetwork, cells: int) -> None:
+    """Where places of the coarsest map meet, both go half of the way to each other, and less the farther inside.
+
+    Tokens say their part of the map each for itself: seen as a picture, it would consist of blocks. What is taken for a
+    jump is how far both sides, continued with their slopes, are apart. The block's ReLUs see what is carried with its
+    sign changed, because logarithms of C are mostly negative, and a constant, which tells where the picture ends. A
+    decoder without room for that is left alone.
+    """
+    encoder, decoder = network.encoder, network.decoder
+    outer = [(y, x) for y in range(cells) for x in range(cells) if {y, x} & {0, cells - 1}]
+    constant = cells**2 + len(outer)
+    sides = [(axis, last) for axis in (0, 1) for last in (False, True)]  # upper, lower, left, right
+    if cells < 2 or constant >= network.config.decoder_dim or 2 * len(sides) * cells > network.config.decoder_dim:
+        return
+
+    fuse, project = encoder.fuse_lowres, _weight(decoder.convs[-1])
+    assert fuse.bias is not None
+    fuse.weight[constant] = 0
+    fuse.bias[constant] = 1
+    project[cells**2 : constant + 1] = 0
+    mirrored = {}
+    for channel, (y, x) in enumerate(outer, start=cells**2):
+        mirrored[y, x] = channel
+        project[channel, y * cells + x, 1, 1] = -1
+        project[channel, constant, 1, 1] = MOST_LOG  # so that it is above zero
+    project[constant, constant, 1, 1] = 1
+
+    block = decoder.fusions[-1]
+    assert isinstance(block, FusionBlock)
+    first, second = block.resnet2.residual[1], block.resnet2.residual[3]
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(second, nn.Conv2d)
+    assert first.bias is not None
+    beyond = 4 * (MOST_LOG - LEAST_LOG)  # more than any jump
+    near, far = 1 + 0.5 / (cells - 1), -0.5 / (cells - 1)  # of the outermost two, continued by half a value
+    unit = 0
+    for axis, last in sides:
+        tap = (1, 2 if last else 0) if axis else (2 if last else 0, 1)  # the neighbour
+        for along in range(cells):
+            ours, theirs = (cells - 1, 0) if last else (0, cells - 1)
+            for sign in (1, -1):
+                first.weight[unit] = 0
+                for cell, weight in ((ours, near), (theirs, far)):
+                    at = mirrored[(along, cell) if axis else (cell, along)]
+                    first.weight[unit, at, 1, 1] -= sign * weight
+                for cell, weight in ((theirs, near), (ours, far)):
+                    at = mirrored[(along, cell) if axis else (cell, along)]
+                    first.weight[unit, at, tap[0], tap[1]] += sign * weight
+                first.weight[unit, constant, tap[0], tap[1]] = beyond
+                first.bias[unit] = -beyond
+                for inside in range(cells):
+                    y, x = (along, inside) if axis else (inside, along)
+                    distance = (cells - 1 - inside if last else inside) + 0.5
+                    second.weight[y * cells + x, unit, 1, 1] = -sign * 0.5 * (1 - distance / cells)
+                unit += 1
 
 
 def _exponentiate(head: nn.Sequential) -> None:

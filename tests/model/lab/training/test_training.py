@@ -24,7 +24,7 @@ from model.lab.training.config import STAGES, StageName, TrainConfig
 from model.lab.training.losses import derivative_losses, mean_log_error
 from model.lab.training.optimizers import optimizers_for
 from model.lab.training.pool import Pool, PoolConfig, render
-from model.lab.training.readout import LEAST_LOG, MOST_LOG, coarse_map, detail_map, refined
+from model.lab.training.readout import LEAST_LOG, MOST_LOG, begin_with_readout, coarse_map, detail_map, refined
 from model.lab.training.start import init_for_training, init_transformer
 from model.lab.training.tasks import draw_tiles, task
 from model.lab.training.trainer import Trainer
@@ -549,17 +549,52 @@ def test_tiles_that_see_nothing_leave_no_seam() -> None:
         assert float(places.diff(n=2, dim=dim).abs().max()) < 0.03
 
 
-@pytest.mark.parametrize("preset", [TINY, PRESETS["nano"]])
-def test_after_backbone_the_whole_network_is_what_its_global_transformer_predicts(preset: NetworkConfig) -> None:
-    backbone, x = after_backbone(preset), pictures(preset)
+def test_after_backbone_the_whole_network_is_what_its_global_transformer_predicts() -> None:
+    backbone, x = after_backbone(TINY), pictures(TINY)  # which has no room for joining places
     with torch.no_grad():
         expected, _ = backbone.predict(Batch(pyramid(x)[2], torch.zeros(0), torch.zeros(0)))
     # Averaged over what a place of the decoder's coarsest map covers: straight lines in between keep the mean.
     maps = [
-        torch.nn.functional.adaptive_avg_pool2d(m, 2 * preset.grid)
+        torch.nn.functional.adaptive_avg_pool2d(m, 2 * TINY.grid)
         for m in (expected.log(), log_depth(backbone.network, x))
     ]
     torch.testing.assert_close(maps[1], maps[0], atol=0.02, rtol=0)
+
+
+@torch.no_grad()
+def joined(base_GG: torch.Tensor, slope_x: float = 0.0, slope_y: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """The readout's map of tokens that are planes, and what the decoder's coarsest level makes of it."""
+    network = DepthProNetwork(PRESETS["nano"])
+    init_for_training(network, 0)
+    readout = torch.nn.Linear(192, 64)
+    inside = (torch.arange(8.0) + 0.5) / 8
+    readout.weight.zero_()
+    readout.weight[:, 0] = 1
+    readout.weight[:, 1], readout.weight[:, 2] = inside.repeat(8), inside.repeat_interleave(8)
+    readout.bias.fill_(-1.5)
+    begin_with_readout(network, readout)
+    tokens = torch.zeros(1, 64, 192)
+    tokens[0, :, 0], tokens[0, :, 1], tokens[0, :, 2] = base_GG.flatten(), slope_x, slope_y
+    said = readout(tokens).reshape(8, 8, 8, 8).transpose(1, 2).reshape(64, 64)
+    return said, coarse_map(network, tokens)[0]
+
+
+def test_planes_are_not_bent_where_tokens_meet_and_where_the_picture_ends() -> None:
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    said, shown = joined(0.3 * columns - 0.4 * rows, 0.3, -0.4)
+    assert float(said.max() - said.min()) > 4  # from the floor before one's feet to the sky
+    torch.testing.assert_close(shown, said, atol=1e-4, rtol=0)
+
+
+def test_tokens_of_different_opinion_leave_no_blocks() -> None:
+    said, shown = joined(torch.randn(8, 8, generator=torch.Generator().manual_seed(4)))
+
+    for dim in (0, 1):
+        jumps = said.diff(dim=dim).abs()
+        left = shown.diff(dim=dim).abs()[jumps > 0.01]
+        assert float(left.median() / jumps[jumps > 0.01].median()) < 0.3  # along a slope, an eighth would be left
+        assert float(left.max() / jumps.max()) < 0.6  # in corners
+    assert float((shown - said).mean().abs()) < 0.05
 
 
 def test_a_map_is_refined_along_its_slopes() -> None:

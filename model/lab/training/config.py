@@ -8,8 +8,8 @@ from typing import Literal
 
 from stream.errors import ConfigError
 
-StageName = Literal["backbone", "coarse", "tiles", "depth", "boundaries", "fov"]
-STAGES: tuple[StageName, ...] = ("backbone", "coarse", "tiles", "depth", "boundaries", "fov")
+StageName = Literal["backbone", "tiles", "depth", "boundaries", "fov"]
+STAGES: tuple[StageName, ...] = ("backbone", "tiles", "depth", "boundaries", "fov")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +60,6 @@ class Backbone(StageConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coarse(StageConfig):
-    """The global transformer goes on with the decoder's coarsest level, which joins its tokens without seams."""
-
-    steps: int = 2000
-    batch: int = 64
-    learning_rate: float = 5e-4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles(StageConfig):
     """What the tiles add: their transformer learns differences of log canonical inverse depth from single tiles."""
 
@@ -112,14 +103,13 @@ class TrainConfig:
         preset: the network's size, unless the run starts from a checkpoint.
         seed: of weights and of the order of pictures.
         validate_every: seconds between validations and checkpoints.
-        backbone, coarse, tiles, depth, boundaries, fov: the stages, in this order.
+        backbone, tiles, depth, boundaries, fov: the stages, in this order.
     """
 
     preset: str = "nano"
     seed: int = 0
     validate_every: float = 240.0
     backbone: Backbone = field(default_factory=Backbone)
-    coarse: Coarse = field(default_factory=Coarse)
     tiles: Tiles = field(default_factory=Tiles)
     depth: Depth = field(default_factory=Depth)
     boundaries: Boundaries = field(default_factory=Boundaries)

@@ -7,9 +7,8 @@ none. All other weights stay as they are, and learn.
 What is carried is a Laplacian pyramid: each level adds what is finer. A map is refined by :func:`refined`, without
 looking beyond a place of the decoder's map, because what lies beyond the picture's border is zero there.
 
-Shape suffixes: C channels of a token, K tiles of a batch, D decoder channels, G token grid side of a tile, H side of a
-map, R and S rows and columns of cells within a token; ``cells`` are the values of a token, or of a place of a decoder's
-map, along one side.
+Shape suffixes: B batch, C channels of a token, K tiles of a batch, N tokens, H side of a map, R and S rows and columns
+of cells within a token; ``cells`` are the values of a token, or of a place of a decoder's map, along one side.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from model.network.decoder import FusionBlock
 from model.network.layers import tokens_to_map
 
 LEAST_LOG, MOST_LOG = -5.5, 2.5  # of C: between them, the depth head follows the exponential function within 1 %
+LIFT = 1.0
+"""What makes -log C positive: C up to e, which is what is 0.3 m before a camera of 62°."""
 
 # From the values of a place along one side to those of its two halves, two of each. From two: the straight line through
 # them, so that slopes stay slopes.
@@ -81,24 +82,12 @@ def begin_with_readout(network: DepthProNetwork, readout: nn.Linear) -> None:
                 skip.weight[value, channel, middle, middle] = 1
         _begin_as_nothing(upsample, cells**2)
     _pass_on(decoder.fusions[2], streams, 4)
-    _join_places(network, cells_of_a_place)
+    _join_coarsest(network, cells_of_a_place)
     _weight(decoder.convs[1])[:4] = 0
     _pass_on(decoder.fusions[1], {0: 2}, 1)
     _weight(encoder.upsample_latent0[-1])[:, :1] = 0  # the finest map is not projected
     _pass_on(decoder.fusions[0], {0: 1}, 1)
     _exponentiate(network.head)
-
-
-def coarse_map(network: DepthProNetwork, global_BNC: Tensor) -> Tensor:
-    """``log_C_BHH`` that the decoder's coarsest level has in its first channels, 8 values a token along each side.
-
-    ``global_BNC``: the global transformer's tokens, without the class token. The tiles' transformer is left out.
-    """
-    encoder, decoder = network.encoder, network.decoder
-    x_BC_2G = encoder.upsample_lowres(tokens_to_map(global_BNC))
-    fused = encoder.fuse_lowres(torch.cat((torch.zeros_like(x_BC_2G), x_BC_2G), dim=1))
-    out = decoder.fusions[-1](decoder.convs[-1](fused))
-    return pixel_shuffle(out[:, :4], 2).squeeze(1)
 
 
 def detail_map(upsample: nn.Sequential, room: int, tiles_KNC: Tensor) -> Tensor:
@@ -167,13 +156,14 @@ def _channels(streams: dict[int, int]) -> int:
     return max(first + cells**2 for first, cells in streams.items())
 
 
-def _pass_on(block: FusionBlock, streams: dict[int, int], kept: int) -> None:
+def _pass_on(block: nn.Module, streams: dict[int, int], kept: int) -> None:
     """Nothing touches the streams, and their sum is the only thing in the first ``kept`` channels of the result.
 
     ``streams``: the first channel of each, and its values along each side of a place. At twice the resolution, their
     sum has 2 × 2 values at each new place. Where a single channel is kept, each value becomes a place instead, which
     keeps edges sharp.
     """
+    assert isinstance(block, FusionBlock)
     count = _channels(streams)
     for residual in (block.resnet1.residual[-1], block.resnet2.residual[-1]):
         assert isinstance(residual, nn.Conv2d)
@@ -192,35 +182,80 @@ def _pass_on(block: FusionBlock, streams: dict[int, int], kept: int) -> None:
     _keep(block.out_conv, kept)
 
 
-def _join_places(network: DepthProNetwork, cells: int) -> None:
-    """Where places of the coarsest map meet, both go half of the way to each other, and less the farther inside.
-
-    Tokens say their part of the map each for itself: seen as a picture, it would consist of blocks. What is taken for a
-    jump is how far both sides, continued with their slopes, are apart. The block's ReLUs see what is carried with its
-    sign changed, because logarithms of C are mostly negative, and a constant, which tells where the picture ends. A
-    decoder without room for that is left alone.
-    """
-    encoder, decoder = network.encoder, network.decoder
-    outer = [(y, x) for y in range(cells) for x in range(cells) if {y, x} & {0, cells - 1}]
+def _join_coarsest(network: DepthProNetwork, cells: int) -> None:
+    """Join the places of the coarsest map, see :func:`_join`."""
+    fuse, project = network.encoder.fuse_lowres, _weight(network.decoder.convs[-1])
+    outer = _outer(cells)
     constant = cells**2 + len(outer)
-    sides = [(axis, last) for axis in (0, 1) for last in (False, True)]  # upper, lower, left, right
-    if cells < 2 or constant >= network.config.decoder_dim or 2 * len(sides) * cells > network.config.decoder_dim:
+    block = network.decoder.fusions[-1]
+    assert isinstance(block, FusionBlock)
+    if not _has_room_to_join(block, cells, constant):
         return
-
-    fuse, project = encoder.fuse_lowres, _weight(decoder.convs[-1])
+    # This convolution has no bias: the constant comes from the one before it.
     assert fuse.bias is not None
     fuse.weight[constant] = 0
     fuse.bias[constant] = 1
     project[cells**2 : constant + 1] = 0
-    mirrored = {}
     for channel, (y, x) in enumerate(outer, start=cells**2):
-        mirrored[y, x] = channel
-        project[channel, y * cells + x, 1, 1] = -1
-        project[channel, constant, 1, 1] = MOST_LOG  # so that it is above zero
+        project[channel] = -project[y * cells + x]
+        project[channel, constant, 1, 1] = LIFT
     project[constant, constant, 1, 1] = 1
+    _join(block, cells, mirrored=cells**2, constant=constant)
 
-    block = decoder.fusions[-1]
-    assert isinstance(block, FusionBlock)
+
+@torch.no_grad()
+def join_finer(network: DepthProNetwork) -> None:
+    """Join the places of the decoder's next two maps as well: in the corners of the coarsest, something is left.
+
+    For a network after :func:`begin_with_readout`.
+    """
+    encoder, decoder = network.encoder, network.decoder
+    coarsest = len(decoder.fusions) - 1
+    for level, upsample in ((coarsest - 1, encoder.upsample1), (coarsest - 2, encoder.upsample0)):
+        before, block = decoder.fusions[level + 1], decoder.fusions[level]
+        assert isinstance(before, FusionBlock)
+        assert isinstance(block, FusionBlock)
+        cells = detail_cells(upsample, network.config.decoder_dim)
+        mirrored = 4 + (cells**2 if cells > 2 else 0)  # behind the details
+        constant = mirrored + 4
+        if not _has_room_to_join(block, 2, constant):
+            continue
+        out, beside = before.out_conv, block.resnet1.residual[-1]
+        assert out.bias is not None
+        out.weight[mirrored:constant] = -out.weight[:4]
+        out.bias[mirrored:constant] = LIFT - out.bias[:4]
+        out.weight[constant] = 0
+        out.bias[constant] = 1
+        _weight(decoder.convs[level])[mirrored : constant + 1] = 0
+        assert isinstance(beside, nn.Conv2d)
+        assert beside.bias is not None
+        beside.weight[mirrored : constant + 1] = 0
+        beside.bias[mirrored : constant + 1] = 0
+        _join(block, 2, mirrored=mirrored, constant=constant)
+
+
+def _outer(cells: int) -> list[tuple[int, int]]:
+    return [(y, x) for y in range(cells) for x in range(cells) if {y, x} & {0, cells - 1}]
+
+
+def _has_room_to_join(block: FusionBlock, cells: int, constant: int) -> bool:
+    dim = block.out_conv.in_channels
+    return cells >= 2 and constant < dim and 8 * cells <= dim  # four sides of values, larger or smaller
+
+
+def _join(block: FusionBlock, cells: int, *, mirrored: int, constant: int) -> None:
+    """Where places meet, both go half of the way to each other, and less the farther inside.
+
+    Tokens say their part of the map each for itself: seen as a picture, it would consist of blocks. What is taken for a
+    jump is how far both sides, continued with their slopes, are apart.
+
+    Args:
+        block: with ``cells²`` values a place in its first channels.
+        mirrored: from here on, it has the outer ones with their sign changed and lifted, because logarithms of C are
+            mostly negative, and its ReLUs would let nothing of them pass.
+        constant: a channel that is 1, and so tells where the picture ends.
+    """
+    channels = {cell: mirrored + number for number, cell in enumerate(_outer(cells))}
     first, second = block.resnet2.residual[1], block.resnet2.residual[3]
     assert isinstance(first, nn.Conv2d)
     assert isinstance(second, nn.Conv2d)
@@ -228,17 +263,17 @@ def _join_places(network: DepthProNetwork, cells: int) -> None:
     beyond = 4 * (MOST_LOG - LEAST_LOG)  # more than any jump
     near, far = 1 + 0.5 / (cells - 1), -0.5 / (cells - 1)  # of the outermost two, continued by half a value
     unit = 0
-    for axis, last in sides:
+    for axis, last in [(0, False), (0, True), (1, False), (1, True)]:  # upper, lower, left and right side
         tap = (1, 2 if last else 0) if axis else (2 if last else 0, 1)  # the neighbour
+        ours, theirs = (cells - 1, 0) if last else (0, cells - 1)
         for along in range(cells):
-            ours, theirs = (cells - 1, 0) if last else (0, cells - 1)
             for sign in (1, -1):
                 first.weight[unit] = 0
-                for cell, weight in ((ours, near), (theirs, far)):
-                    at = mirrored[(along, cell) if axis else (cell, along)]
+                for ours_or_theirs, weight in ((ours, near), (theirs, far)):
+                    at = channels[(along, ours_or_theirs) if axis else (ours_or_theirs, along)]
                     first.weight[unit, at, 1, 1] -= sign * weight
-                for cell, weight in ((theirs, near), (ours, far)):
-                    at = mirrored[(along, cell) if axis else (cell, along)]
+                for ours_or_theirs, weight in ((theirs, near), (ours, far)):
+                    at = channels[(along, ours_or_theirs) if axis else (ours_or_theirs, along)]
                     first.weight[unit, at, tap[0], tap[1]] += sign * weight
                 first.weight[unit, constant, tap[0], tap[1]] = beyond
                 first.bias[unit] = -beyond

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, l1_loss, pad, p
 from model.lab.training.batch import Batch
 from model.lab.training.config import StageName
 from model.lab.training.losses import derivative_losses, mean_log_error
-from model.lab.training.readout import begin_with_readout, coarse_map, detail_map, refined
+from model.lab.training.readout import begin_with_readout, detail_map, join_finer, refined
 from model.network import DepthProNetwork
 from model.network.depth_pro import pyramid
 from model.network.layers import tokens_to_map
@@ -94,43 +94,7 @@ class Backbone(Task):
         for transformer in (self.network.encoder.patch_encoder, self.network.fov.encoder[0]):
             transformer.load_state_dict(learnt)
         begin_with_readout(self.network, self.depth)
-
-
-class Coarse(Task):
-    """The global transformer and the decoder's coarsest level, which joins what its tokens say without seams.
-
-    A linear head says of each token what it likes: seen as a picture, its depth consists of blocks.
-    """
-
-    SEAMS = 4.0  # weight of the slopes' error
-
-    def __init__(self, network: DepthProNetwork) -> None:
-        super().__init__(network, network.config.tile_size)
-
-    def trained(self) -> list[nn.Module]:
-        encoder, decoder = self.network.encoder, self.network.decoder
-        return [
-            encoder.image_encoder,
-            encoder.upsample_lowres,
-            encoder.fuse_lowres,
-            decoder.convs[-1],
-            decoder.fusions[-1],
-        ]
-
-    def forward(self, x_B3TT: Tensor) -> Tensor:
-        """``log_C_BHH``, 8 values a token along each side."""
-        return coarse_map(self.network, self.network.encoder.image_encoder.forward_features(x_B3TT)[:, 1:])
-
-    def loss(self, batch: Batch) -> Losses:
-        log_C_BHH = self(batch.x_B3SS).float()
-        truth_BHH = smoothed(averaged(batch.target_BSS.clamp_min(LEAST_C).log(), log_C_BHH.shape[-1]))
-        error_BHH = log_C_BHH - truth_BHH
-        seams = sum(error_BHH.diff(dim=dim).abs().mean() for dim in (-1, -2))
-        return {"depth": error_BHH.abs().mean(), "seams": self.SEAMS * seams}
-
-    def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-        log_C_BHH = self(batch.x_B3SS)
-        return interpolate(log_C_BHH[:, None].exp(), size=(self.size, self.size), mode="nearest").squeeze(1), None
+        join_finer(self.network)
 
 
 class Tiles(Task):
@@ -279,8 +243,6 @@ def task(name: StageName, network: DepthProNetwork) -> Task:
     """The stage ``name`` of a network."""
     if name == "backbone":
         return Backbone(network)
-    if name == "coarse":
-        return Coarse(network)
     if name == "tiles":
         return Tiles(network)
     if name == "fov":

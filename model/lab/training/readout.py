@@ -22,8 +22,8 @@ from model.network.decoder import FusionBlock
 from model.network.layers import tokens_to_map
 
 LEAST_LOG, MOST_LOG = -5.5, 2.5  # of C: between them, the depth head follows the exponential function within 1 %
-LIFT = 1.0
-"""What makes -log C positive: C up to e, which is what is 0.3 m before a camera of 62°."""
+LIFT = 2.0
+"""What makes -log C positive: C up to 7.4, which is what is 11 cm before a camera of 62°."""
 
 # From the values of a place along one side to those of its two halves, two of each. From two: the straight line through
 # them, so that slopes stay slopes.

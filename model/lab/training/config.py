@@ -1,4 +1,4 @@
-"""Every number of a training run. The defaults are those of the packaged nano's first run."""
+"""Every number of a training run."""
 
 from __future__ import annotations
 

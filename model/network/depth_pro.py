@@ -59,15 +59,16 @@ class DepthProNetwork(nn.Module):
             raise ValueError(f"the network takes pictures of shape [B, 3, {size}, {size}], not {list(x_B3SS.shape)}")
 
         dtype = self.encoder.fuse_lowres.weight.dtype
-        x0_B3SS = x_B3SS.to(dtype)
-        x1_B3SS = _shrink(x_B3SS, 0.5).to(dtype)
-        x2_B3TT = _shrink(x_B3SS, 0.25).to(dtype)
-
+        x0_B3SS, x1_B3SS, x2_B3TT = (picture.to(dtype) for picture in pyramid(x_B3SS))
         fused_BD_32G, lowres_BD_2G = self.decoder(self.encoder(x0_B3SS, x1_B3SS, x2_B3TT))
         C_BSS = self.head(fused_BD_32G).squeeze(1)
         fov_B = self.fov(x2_B3TT, lowres_BD_2G) if with_fov else None
         return C_BSS, fov_B
 
 
-def _shrink(x_B3SS: Tensor, factor: float) -> Tensor:
-    return interpolate(x_B3SS, scale_factor=factor, mode="bilinear", align_corners=False)
+def pyramid(x_B3SS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A picture at full, at half and at a quarter of its size."""
+    half_B3HH, quarter_B3TT = (
+        interpolate(x_B3SS, scale_factor=factor, mode="bilinear", align_corners=False) for factor in (0.5, 0.25)
+    )
+    return x_B3SS, half_B3HH, quarter_B3TT

@@ -1,4 +1,4 @@
-"""Every number of a training run. The defaults are those of the packaged nano's first run."""
+"""Every number of a training run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 
 from stream.errors import ConfigError
 
-StageName = Literal["backbone", "depth", "boundaries", "fov"]
-STAGES: tuple[StageName, ...] = ("backbone", "depth", "boundaries", "fov")
+StageName = Literal["backbone", "tiles", "depth", "boundaries", "fov"]
+STAGES: tuple[StageName, ...] = ("backbone", "tiles", "depth", "boundaries", "fov")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,15 @@ class Backbone(StageConfig):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles(StageConfig):
+    """What the tiles add: their transformer learns differences of log canonical inverse depth from single tiles."""
+
+    steps: int = 4000
+    batch: int = 4
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Depth(StageConfig):
     """The paper's first stage: the whole network but the field-of-view branch, depth error alone."""
 
@@ -94,13 +103,14 @@ class TrainConfig:
         preset: the network's size, unless the run starts from a checkpoint.
         seed: of weights and of the order of pictures.
         validate_every: seconds between validations and checkpoints.
-        backbone, depth, boundaries, fov: the stages, in this order.
+        backbone, tiles, depth, boundaries, fov: the stages, in this order.
     """
 
     preset: str = "nano"
     seed: int = 0
     validate_every: float = 240.0
     backbone: Backbone = field(default_factory=Backbone)
+    tiles: Tiles = field(default_factory=Tiles)
     depth: Depth = field(default_factory=Depth)
     boundaries: Boundaries = field(default_factory=Boundaries)
     fov: Fov = field(default_factory=Fov)

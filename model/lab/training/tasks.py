@@ -1,7 +1,7 @@
 """What each stage trains, and on which loss.
 
-Shape suffixes: B batch, N tokens, C channels, S side of a picture, G token grid side of a tile,
-P predictions per token.
+Shape suffixes: B batch, N tokens, C channels, S side of a picture, T of a tile, K tiles of a batch, H side of a map,
+G token grid side of a tile, P predictions per token.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, l1_loss, pixel_shuffle
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, l1_loss, pad, pixel_shuffle, smooth_l1_loss
 
 from model.lab.training.batch import Batch
 from model.lab.training.config import StageName
 from model.lab.training.losses import derivative_losses, mean_log_error
-from model.lab.training.readout import begin_with_readout
+from model.lab.training.readout import begin_with_readout, detail_map, join_finer, refined
 from model.network import DepthProNetwork
+from model.network.depth_pro import pyramid
 from model.network.layers import tokens_to_map
 
 Losses = dict[str, Tensor]
@@ -93,6 +94,92 @@ class Backbone(Task):
         for transformer in (self.network.encoder.patch_encoder, self.network.fov.encoder[0]):
             transformer.load_state_dict(learnt)
         begin_with_readout(self.network, self.depth)
+        join_finer(self.network)
+
+
+class Tiles(Task):
+    """The tiles' transformer, and the first layers that its maps of tiles at half and at full size go through.
+
+    A tile alone tells no distance, but where its parts lie before and behind each other. So what is learnt are
+    differences, the finer levels of a Laplacian pyramid of log C. Where the transformer is unsure, the best guess is
+    none, so that no seams arise between tiles.
+    """
+
+    TILES = 12, 4  # drawn from each picture, at full and at half size
+    # Differences of log C up to here count by their square. By L1 alone, an edge that is less likely than not is none.
+    TOLERATED = 0.5
+
+    def __init__(self, network: DepthProNetwork) -> None:
+        super().__init__(network, network.config.input_size)
+        self.drawn: Tensor
+        self.register_buffer("drawn", torch.zeros((), dtype=torch.long))  # batches, which decides their tiles
+
+    def trained(self) -> list[nn.Module]:
+        encoder = self.network.encoder
+        return [encoder.patch_encoder, encoder.upsample0, encoder.upsample1]
+
+    def loss(self, batch: Batch) -> Losses:
+        encoder, config = self.network.encoder, self.network.config
+        _, medium_BHH, fine_BHH = self.truth(batch.target_BSS)
+        x0_B3SS, x1_B3SS, _ = pyramid(batch.x_B3SS)
+        generator = torch.Generator().manual_seed(int(self.drawn))
+        self.drawn += 1
+        fine_K3TT, fine_KHH = draw_tiles(x0_B3SS, fine_BHH, config.tile_size, self.TILES[0], generator)
+        medium_K3TT, medium_KHH = draw_tiles(x1_B3SS, medium_BHH, config.tile_size, self.TILES[1], generator)
+        tiles_KNC = encoder.patch_encoder.forward_features(torch.cat((fine_K3TT, medium_K3TT)))[:, 1:]
+        count = len(fine_K3TT)
+        losses = {}
+        for name, upsample, tokens_KNC, truth_KHH in (
+            ("medium", encoder.upsample1, tiles_KNC[count:], medium_KHH),
+            ("fine", encoder.upsample0, tiles_KNC[:count], fine_KHH),
+        ):
+            detail_KHH = detail_map(upsample, config.decoder_dim, tokens_KNC).float()
+            truth_KHH = averaged(truth_KHH, detail_KHH.shape[-1])
+            losses[name] = smooth_l1_loss(detail_KHH, truth_KHH, beta=self.TOLERATED)
+        return losses
+
+    def truth(self, target_BSS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The pyramid of whole pictures, coarse, medium and fine: 8 values a token of 1, 4 and 16 tiles.
+
+        The network's sum of all three is the log C of the finest values.
+        """
+        side = 4 * Backbone.CELLS * self.network.config.grid
+        step = self.size // side
+        fine_BHH = target_BSS[:, step // 2 :: step, step // 2 :: step].clamp_min(LEAST_C).log()
+        medium_BHH, coarse_BHH = (smoothed(averaged(fine_BHH, side // factor)) for factor in (2, 4))
+        return coarse_BHH, medium_BHH - refined(coarse_BHH), fine_BHH - refined(medium_BHH)
+
+    def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        return Depth(self.network, derivatives=False).predict(batch)
+
+
+def averaged(map_BHH: Tensor, side: int) -> Tensor:
+    """``map_BHH`` with ``side`` values a side, which divides as many as it has."""
+    return avg_pool2d(map_BHH, map_BHH.shape[-1] // side)
+
+
+def smoothed(map_BHH: Tensor, sigma: float = 2.0) -> Tensor:
+    """A Gaussian of ``sigma`` values, a quarter of a token; at the border, the map goes on as its mirror image."""
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=map_BHH.device) / sigma) ** 2)
+    kernel = (kernel / kernel.sum())[None, None, None]
+    map_B1HH = conv2d(pad(map_BHH[:, None], (reach, reach, 0, 0), mode="reflect"), kernel)
+    return conv2d(pad(map_B1HH, (0, 0, reach, reach), mode="reflect"), kernel.mT).squeeze(1)
+
+
+def draw_tiles(
+    x_B3SS: Tensor, target_BHH: Tensor, tile: int, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """``count`` tiles of each picture at random places, ``[K, 3, tile, tile]``, and their part of ``target_BHH``."""
+    step = x_B3SS.shape[-1] // target_BHH.shape[-1]
+    side = tile // step
+    places = torch.randint(0, target_BHH.shape[-1] - side + 1, (len(x_B3SS), count, 2), generator=generator)
+    images, targets = [], []
+    for x_3SS, target_HH, at in zip(x_B3SS, target_BHH, places.tolist(), strict=True):
+        for top, left in at:
+            images.append(x_3SS[:, top * step : top * step + tile, left * step : left * step + tile])
+            targets.append(target_HH[top : top + side, left : left + side])
+    return torch.stack(images), torch.stack(targets)
 
 
 class Depth(Task):
@@ -156,6 +243,8 @@ def task(name: StageName, network: DepthProNetwork) -> Task:
     """The stage ``name`` of a network."""
     if name == "backbone":
         return Backbone(network)
+    if name == "tiles":
+        return Tiles(network)
     if name == "fov":
         return FieldOfView(network)
     return Depth(network, derivatives=name == "boundaries")

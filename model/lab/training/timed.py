@@ -23,10 +23,10 @@ from model.lab.training.pool import Pool, PoolConfig
 from model.network.config import NetworkConfig
 from stream.errors import ConfigError, ModelError
 
-SHARES: dict[StageName, float] = {"backbone": 0.5, "depth": 0.28, "boundaries": 0.05, "fov": 0.08}
+SHARES: dict[StageName, float] = {"backbone": 0.43, "tiles": 0.25, "depth": 0.1, "boundaries": 0.05, "fov": 0.08}
 """Of the time. What is left is for the first pictures, the validations and the page."""
-SMALL_PICTURES_UNTIL = 0.35
-"""Share of the time after which rendering turns to whole pictures; the stages that need those begin at 0.5."""
+SMALL_PICTURES_UNTIL = 0.3
+"""Share of the time after which rendering turns to whole pictures; the stages that need those begin at 0.43."""
 FIRST_LARGE_SEED = 1_000_000_000
 _FASTEST = 100  # pictures a second and core that no renderer reaches: how large a pool is made
 _FREE_SHARE = 0.4  # of the disk, for each of the two pools at most

@@ -25,7 +25,7 @@ def test_it_is_small_and_trained() -> None:
 
 
 def test_it_sees_depth(report: Report) -> None:
-    """Limits lie well beyond what was measured when the weights were packaged: AbsRel 0.87, δ1 0.33 and 0.54, F1 0.065.
+    """Limits lie well beyond what was measured when the weights were packaged: AbsRel 0.61, δ1 0.46 and 0.62, F1 0.163.
 
     What they catch is a change of renderer, network or weights that loses depth.
     """
@@ -33,13 +33,13 @@ def test_it_sees_depth(report: Report) -> None:
     assert known is not None
     assert scaled is not None
     assert boundary is not None
-    assert known.abs_rel < 1.1
-    assert known.delta1 > 0.24
-    assert scaled.delta1 > 0.45
-    assert boundary.f1 > 0.03
+    assert known.abs_rel < 0.8
+    assert known.delta1 > 0.36
+    assert scaled.delta1 > 0.55
+    assert boundary.f1 > 0.1
 
 
 def test_it_sees_the_lens(report: Report) -> None:
-    """Measured: 26 %."""
+    """Measured: 19 %."""
     assert report.total.focal is not None
-    assert report.total.focal.median < 0.4
+    assert report.total.focal.median < 0.28

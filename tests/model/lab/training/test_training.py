@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,26 @@ from model.lab.training import config as stages
 from model.lab.training import trainer
 from model.lab.training.__main__ import main
 from model.lab.training.batch import Batch, augment, batches, draw, held_back, validation
-from model.lab.training.config import StageName, TrainConfig
+from model.lab.training.config import STAGES, StageName, TrainConfig
 from model.lab.training.losses import derivative_losses, mean_log_error
 from model.lab.training.optimizers import optimizers_for
 from model.lab.training.pool import Pool, PoolConfig, render
-from model.lab.training.start import init_for_training
-from model.lab.training.tasks import task
+from model.lab.training.readout import (
+    LEAST_LOG,
+    MOST_LOG,
+    begin_with_readout,
+    detail_map,
+    join_finer,
+    refined,
+)
+from model.lab.training.start import init_for_training, init_transformer
+from model.lab.training.tasks import draw_tiles, task
 from model.lab.training.trainer import Trainer
 from model.network import DepthProNetwork, init_random
 from model.network.config import PRESETS, NetworkConfig
+from model.network.depth_pro import pyramid
+from model.network.layers import tokens_to_map
+from model.network.tiles import merge_tiles, split_tiles
 from model.weights import load, save
 from stream.errors import ConfigError, WeightsError
 from tests.support.process import ROOT
@@ -263,11 +274,19 @@ def short(**changes: object) -> TrainConfig:
     """A run of three steps a stage."""
     values: dict[str, object] = {
         "backbone": stages.Backbone(steps=3, batch=2),
+        "tiles": stages.Tiles(steps=3, batch=1),
         "depth": stages.Depth(steps=3, batch=1),
         "boundaries": stages.Boundaries(steps=2, batch=1),
         "fov": stages.Fov(steps=3, batch=2),
     }
     return TrainConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+def only(*names: StageName) -> TrainConfig:
+    """A run of these stages, of three steps each."""
+    config = short()
+    left_out = {name: replace(config.stage(name), steps=0) for name in STAGES if name not in names}
+    return replace(config, **left_out)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -288,18 +307,16 @@ def test_a_run_leaves_a_network_the_product_loads_and_what_to_look_at(tmp_path: 
     }
     assert changed == {"encoder", "decoder", "head", "fov"}
     lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in lines] == ["backbone", "depth", "boundaries", "fov"]
+    assert [line["stage"] for line in lines] == list(STAGES)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert {f"{name}.safetensors" for name in ("backbone", "depth", "boundaries", "fov")} <= {
-        p.name for p in tmp_path.iterdir()
-    }
+    assert {f"{name}.safetensors" for name in STAGES} <= {p.name for p in tmp_path.iterdir()}
 
 
+@pytest.mark.parametrize("second", ["tiles", "depth"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(
-    tmp_path: Path, pool: Pool, tiny: str, monkeypatch: pytest.MonkeyPatch
+    second: StageName, tmp_path: Path, pool: Pool, tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    off = {"boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0)}
-    config = short(depth=stages.Depth(steps=4, batch=1), **off)
+    config = only("backbone", second)
     whole = Trainer(tmp_path / "whole", [pool], config, start_from=tiny).run()
 
     stopped = Trainer(tmp_path / "broken", [pool], config, start_from=tiny)
@@ -323,12 +340,11 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, pool: Pool, tiny: str) -> None:
-    off = {"depth": stages.Depth(steps=0), "boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0)}
-    Trainer(tmp_path, [pool], short(**off), start_from=tiny).run()
+    Trainer(tmp_path, [pool], only("backbone"), start_from=tiny).run()
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     with pytest.raises(ConfigError, match=r"checkpoint\.pt is damaged"):
-        Trainer(tmp_path, [pool], short(**off), start_from=tiny)
+        Trainer(tmp_path, [pool], only("backbone"), start_from=tiny)
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
@@ -415,7 +431,7 @@ def test_numbers_that_cannot_train_are_refused(values: dict[str, float]) -> None
 
 def test_a_terminated_run_leaves_a_checkpoint_and_goes_on(tmp_path: Path, pool_folder: Path, tiny: str) -> None:
     run = tmp_path / "run"
-    off = [f"--{name}.steps=0" for name in ("depth", "boundaries", "fov")]
+    off = [f"--{name}.steps=0" for name in STAGES[1:]]
     options = ["--backbone.steps=100000", "--backbone.batch=1", *off, f"--start-from={tiny}", "--validate-every=0.5"]
     command = [sys.executable, "-m", "model.lab.training", "fit", str(run), f"--pool={pool_folder}", *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -455,29 +471,197 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("preset", [TINY, PRESETS["nano"]])
-def test_the_whole_network_begins_as_what_its_global_transformer_predicts(preset: NetworkConfig) -> None:
+# The whole network, put together from the stages at tile size -------------------------------------------------------
+
+
+def pictures(preset: NetworkConfig) -> torch.Tensor:
+    size = preset.input_size
+    return torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+@torch.no_grad()
+def after_backbone(preset: NetworkConfig) -> Any:
+    """The stage, as if it had learnt something: its head says what is random, and depends on the picture."""
     network = DepthProNetwork(preset)
     init_for_training(network, 0)
-    backbone = task("backbone", network)
-    generator = torch.Generator().manual_seed(1)
+    backbone: Any = task("backbone", network)
+    backbone.depth.weight.normal_(0, 0.3 / preset.width**0.5, generator=torch.Generator().manual_seed(1))
+    begin_with_readout(network, backbone.depth)
+    return backbone
+
+
+@torch.no_grad()
+def with_details(preset: NetworkConfig) -> DepthProNetwork:
+    """A network after ``backbone`` whose tiles say something random."""
+    network: DepthProNetwork = after_backbone(preset).network
+    generator = torch.Generator().manual_seed(2)
+    init_transformer(network.encoder.patch_encoder, generator)  # unlike the global one
+    for upsample in (network.encoder.upsample1, network.encoder.upsample0):
+        weight = upsample[0].get_parameter("weight")
+        weight.normal_(0, 0.3 / preset.width**0.5, generator=generator)
+    return network
+
+
+@torch.no_grad()
+def sum_of_the_pyramid(network: DepthProNetwork, x: torch.Tensor) -> torch.Tensor:
+    """``log C``, at half the network's resolution: what each level says, tiles joined without their overlap."""
+    encoder, config = network.encoder, network.config
+    x0, x1, x2 = pyramid(x)
+
+    def detail(upsample: Any, tiles: torch.Tensor, count: int, drop: int) -> torch.Tensor:
+        said = detail_map(upsample, config.decoder_dim, encoder.patch_encoder.forward_features(tiles)[:, 1:])
+        cells = said.shape[-1] // config.grid  # of a token
+        joined = merge_tiles(said[:, None], count, drop * cells)
+        return torch.nn.functional.interpolate(joined, scale_factor=8 // cells, mode="nearest").squeeze(1)
+
+    coarse = coarse_map(network, encoder.image_encoder.forward_features(x2)[:, 1:])
+    medium = detail(encoder.upsample1, split_tiles(x1, config.tile_size, 3), 3, config.grid // 4)
+    fine = detail(encoder.upsample0, split_tiles(x0, config.tile_size, 5), 5, config.grid // 8)
+    return refined(refined(coarse) + medium) + fine
+
+
+def coarse_map(network: DepthProNetwork, global_BNC: torch.Tensor) -> torch.Tensor:
+    """``log C`` that the decoder's coarsest level has in its first channels; the tiles' transformer is left out."""
+    encoder, decoder = network.encoder, network.decoder
+    x = encoder.upsample_lowres(tokens_to_map(global_BNC))
+    out = decoder.fusions[-1](decoder.convs[-1](encoder.fuse_lowres(torch.cat((torch.zeros_like(x), x), dim=1))))
+    return torch.nn.functional.pixel_shuffle(out[:, :4], 2).squeeze(1)
+
+
+def log_depth(network: DepthProNetwork, x: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
-        backbone.depth.weight.normal_(0, 0.5 / preset.width**0.5, generator=generator)
-    backbone.finish()
-    # Pictures at tile size, enlarged so that the pyramid's smallest one is the same again.
-    small = torch.rand(2, 3, preset.tile_size, preset.tile_size, generator=generator) * 2 - 1
-    large = torch.nn.functional.interpolate(small, scale_factor=4, mode="nearest")
+        C, _ = network(x, with_fov=False)
+    return C.log()
+
+
+def test_the_whole_network_is_the_sum_of_what_its_levels_say() -> None:
+    network, x = with_details(PRESETS["nano"]), pictures(PRESETS["nano"])
+    expected = sum_of_the_pyramid(network, x)
+    assert float((expected - sum_of_the_pyramid(after_backbone(PRESETS["nano"]).network, x)).std()) > 0.2
+    shown = torch.nn.functional.interpolate(expected[:, None], scale_factor=2, mode="nearest")[:, 0]
+    inside = (shown > LEAST_LOG) & (shown < MOST_LOG)
+    assert float(inside.float().mean()) > 0.99
+    # Within what straight lines between points of the exponential function are off.
+    assert float((log_depth(network, x) - shown)[inside].abs().max()) < 0.01
+
+
+def test_a_small_decoder_carries_averages() -> None:
+    network, x = with_details(TINY), pictures(TINY)
+    # Over each token of the finest tiles, of which there are 4 grids a side.
+    maps = [
+        torch.nn.functional.adaptive_avg_pool2d(m, 4 * TINY.grid)
+        for m in (log_depth(network, x), sum_of_the_pyramid(network, x))
+    ]
+    torch.testing.assert_close(maps[0], maps[1], atol=0.03, rtol=0)
+
+
+def test_after_backbone_the_whole_network_is_what_its_global_transformer_predicts() -> None:
+    backbone, x = after_backbone(TINY), pictures(TINY)  # which has no room for joining places
     with torch.no_grad():
-        expected, _ = backbone.predict(Batch(small, torch.zeros(0), torch.zeros(0)))
-        C, _ = network(large, with_fov=False)
-    assert expected is not None
-    side = min(expected.shape[-1], C.shape[-1])
-    logs = [torch.nn.functional.adaptive_avg_pool2d(m.log(), min(side, network.config.grid)) for m in (expected, C)]
-    # Averaged over each token: a small decoder carries fewer values a token.
-    torch.testing.assert_close(logs[1], logs[0], atol=0.02, rtol=0)
-    if preset.decoder_dim >= 16:
-        shown = torch.nn.functional.interpolate(expected[:, None], size=C.shape[1:], mode="nearest")[:, 0]
-        assert float((C / shown).log().abs().max()) < 0.02
+        expected, _ = backbone.predict(Batch(pyramid(x)[2], torch.zeros(0), torch.zeros(0)))
+    # Averaged over what a place of the decoder's coarsest map covers: straight lines in between keep the mean.
+    maps = [
+        torch.nn.functional.adaptive_avg_pool2d(m, 2 * TINY.grid)
+        for m in (expected.log(), log_depth(backbone.network, x))
+    ]
+    torch.testing.assert_close(maps[1], maps[0], atol=0.02, rtol=0)
+
+
+@torch.no_grad()
+def joined(base_GG: torch.Tensor, slope_x: float = 0.0, slope_y: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """The readout's map of tokens that are planes, and what the whole network makes of them, as large, ``[256, 256]``.
+
+    The tiles see nothing.
+    """
+    network = DepthProNetwork(PRESETS["nano"])
+    init_for_training(network, 0)
+    readout = torch.nn.Linear(192, 64)
+    inside = (torch.arange(8.0) + 0.5) / 8
+    readout.weight.zero_()
+    readout.weight[:, 0] = 1
+    readout.weight[:, 1], readout.weight[:, 2] = inside.repeat(8), inside.repeat_interleave(8)
+    readout.bias.fill_(-1.5)
+    tokens = torch.zeros(1, 65, 192)
+    tokens[0, 1:, 0], tokens[0, 1:, 1], tokens[0, 1:, 2] = base_GG.flatten(), slope_x, slope_y
+    begin_with_readout(network, readout)
+    join_finer(network)
+    network.encoder.image_encoder.forward_features = lambda _: tokens
+    C, _ = network(torch.zeros(1, 3, 512, 512), with_fov=False)
+    said = readout(tokens[:, 1:]).reshape(8, 8, 8, 8).transpose(1, 2).reshape(1, 64, 64)
+    return refined(refined(said))[0], C[0, ::2, ::2].log()
+
+
+def test_planes_are_not_bent_where_tokens_meet_and_where_the_picture_ends() -> None:
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    said, shown = joined(0.3 * columns - 0.4 * rows, 0.3, -0.4)
+    assert float(said.max() - said.min()) > 5  # from the floor before one's feet to the sky
+    torch.testing.assert_close(shown, said, atol=0.01, rtol=0)
+
+
+def test_tokens_of_different_opinion_leave_no_blocks() -> None:
+    said, shown = joined(0.5 * torch.randn(8, 8, generator=torch.Generator().manual_seed(4)))
+    for dim in (0, 1):
+        jumps, left = said.diff(dim=dim).abs(), shown.diff(dim=dim).abs()
+        assert float(left.max() / jumps.max()) < 0.5  # in corners
+        assert float(left[jumps > 0.01].mean() / jumps[jumps > 0.01].mean()) < 0.12
+    assert float((shown - said).mean().abs()) < 0.05
+
+
+def test_a_map_is_refined_along_its_slopes() -> None:
+    ramp = torch.arange(8.0).expand(1, 8, 8)
+    for turned in (ramp, ramp.mT):
+        fine = refined(turned)
+        assert torch.allclose(torch.nn.functional.avg_pool2d(fine, 2), turned)
+        assert torch.allclose(fine.diff(dim=-1) + fine.diff(dim=-2).mT, torch.tensor(0.5))
+
+
+def test_the_truth_of_the_heads_adds_up_and_lies_where_each_looks() -> None:
+    learner: Any = task("tiles", DepthProNetwork(PRESETS["nano"]))
+    C = torch.rand(2, 512, 512, generator=torch.Generator().manual_seed(0)) + 0.01
+    coarse, medium, fine = learner.truth(C)
+    assert [m.shape[-1] for m in (coarse, medium, fine)] == [64, 128, 256]
+    assert torch.allclose(refined(refined(coarse) + medium) + fine, C[:, 1::2, 1::2].log(), atol=1e-5)
+    plane = torch.exp(torch.linspace(-3, 1, 512)).expand(1, 512, 512)  # of a ground, say: no detail in it
+    _, medium, fine = (m[..., 24:-24, 24:-24] for m in learner.truth(plane))
+    assert float(medium.abs().max()) < 0.01
+    assert float(fine.abs().max()) < 0.01
+    edge = torch.full((1, 512, 512), 0.2)
+    edge[:, :, 256:] = 0.4
+    coarse, medium, fine = learner.truth(edge)
+    side = fine[0, 128]
+    assert float(side[128] - side[127]) == pytest.approx(np.log(2), abs=0.1)  # sharp
+    assert float(coarse[0, 32].diff().max()) < 0.2  # smooth
+    assert float(fine[0, 128, :64].abs().max()) < 1e-4  # nothing where nothing is
+
+
+def test_drawn_tiles_show_what_they_are_to_predict() -> None:
+    x = torch.arange(512 * 512.0).reshape(1, 1, 512, 512).expand(2, 3, 512, 512)
+    for step in (2, 4):
+        truth = x[:, 0, ::step, ::step]
+        tiles, targets = draw_tiles(x, truth, 128, 3, torch.Generator().manual_seed(5))
+        assert tiles.shape == (6, 3, 128, 128)
+        assert torch.equal(tiles[:, 0, ::step, ::step], targets)
+    assert len({float(t[0, 0]) for t in targets}) == 6
+
+
+def test_the_tiles_stage_changes_its_part_alone(pool: Pool) -> None:
+    """And keeps what the others know: all that they say travels in channels that they share with nobody."""
+    network, x = with_details(PRESETS["nano"]), pictures(PRESETS["nano"])
+    learner = task("tiles", network)
+    batch = draw(pool, np.random.default_rng(0), 2, learner.size)
+    optimizers = optimizers_for(learner.trained(), stages.Depth(learning_rate=1e-3))
+    before = {key: p.detach().clone() for key, p in network.named_parameters()}
+    for _ in range(2):
+        sum(learner.loss(batch).values()).backward()  # type: ignore[union-attr]
+        for optimizer in optimizers:
+            optimizer.step()
+    names = [key for key, p in network.named_parameters() if not torch.equal(p, before[key])]
+    parts = tuple(f"encoder.{name}" for name in ("patch_encoder", "upsample0", "upsample1"))
+    assert all(key.startswith(parts) for key in names)
+    assert all(any(key.startswith(part) for key in names) for part in parts)
+    shown = sum_of_the_pyramid(network, x).repeat_interleave(2, -1).repeat_interleave(2, -2)
+    inside = (shown > LEAST_LOG) & (shown < MOST_LOG)
+    assert float((log_depth(network, x) - shown)[inside].abs().max()) < 0.01
 
 
 @pytest.mark.parametrize(("rate", "is_lost"), [(1e-7, False), (0.1, True)])
@@ -492,11 +676,9 @@ def test_a_stage_that_loses_what_was_learnt_says_so(
 ) -> None:
     monkeypatch.setattr(trainer, "CHECKED_AFTER", 3)
     monkeypatch.setattr(trainer, "MAX_LOSS_OF_DELTA", -1.0 if is_lost else 0.03)
-    off = {"boundaries": stages.Boundaries(steps=0), "fov": stages.Fov(steps=0), "backbone": stages.Backbone(steps=0)}
     caplog.set_level("INFO")
-    Trainer(
-        tmp_path, [pool], short(depth=stages.Depth(steps=4, batch=1, learning_rate=rate), **off), start_from=tiny
-    ).run()
+    config = replace(only("depth"), depth=stages.Depth(steps=4, batch=1, learning_rate=rate))
+    Trainer(tmp_path, [pool], config, start_from=tiny).run()
     told = [r for r in caplog.records if "after 3 steps" in r.getMessage()]
     assert [r.levelname for r in told] == ["WARNING" if is_lost else "INFO"]
     assert ("depth.learning_rate" in told[0].getMessage()) == is_lost

@@ -38,7 +38,7 @@ def depth_of(path: Path, engine: Engine, foreseen: list[FocalEstimate] | None = 
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_part_of_the_network_gives_the_field_of_view_of_the_whole(batch: int) -> None:
-    network = InferenceNetwork(load("nano").network)
+    network = InferenceNetwork(load("nano").network.float())
     x_B3SS = torch.rand((batch, 3, 512, 512), generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.inference_mode():
         _, whole_B = network(x_B3SS)

@@ -172,7 +172,7 @@ def test_a_run_measures_and_the_next_one_remembers(clip: Path, tmp_path: Path, m
     assert cues[0]["scale"] is None
     assert cues[-1]["scale"]["source"] == "measured"
     assert int(depths[-1][100, 80]) == pytest.approx(1830, rel=0.05)
-    assert depths[-1][100, 80] == pytest.approx(depths[0][100, 80] * cues[-1]["scale"]["factor"], rel=0.01)
+    assert depths[-1][100, 80] == pytest.approx(depths[0][100, 80] * cues[-1]["scale"]["factor"], rel=0.04)
     assert json.loads(Path("cam.json").read_text())["camera"].endswith("room.mp4")
 
     assert command(clip, tmp_path, "b.mkv", "--scale-file", "cam.json") == 0

@@ -68,7 +68,10 @@ def read_depth(path: str | Path) -> Iterator[DepthPicture]:
     elif path.suffix.lower() in _READERS:
         yield _READERS[path.suffix.lower()](path)
     else:
-        yield from _read_video(path)
+        try:
+            yield from _read_video(path)
+        except av.InvalidDataError as exc:
+            raise ValueError(f"{path}: it is no video, or it is damaged") from exc
 
 
 def decode(codes: npt.NDArray[np.uint16], mapping: Mapping[str, Any]) -> npt.NDArray[np.float32]:

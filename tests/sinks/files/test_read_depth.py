@@ -92,6 +92,9 @@ def test_what_is_no_depth_is_refused(tmp_path: Path) -> None:
     sink.close()
     with pytest.raises(ValueError, match="it has no depth in it"):
         next(read_depth(tmp_path / "colours.mkv"))
+    (tmp_path / "f.csv").write_text("frame,pts\n0,0\n")
+    with pytest.raises(ValueError, match=r"f\.csv: it is no video, or it is damaged"):
+        next(read_depth(tmp_path / "f.csv"))
     with pytest.raises(ValueError, match=r"no depth_000000\.png"):
         next(read_depth(tmp_path))
 

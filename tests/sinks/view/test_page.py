@@ -17,6 +17,7 @@ from sinks import open_sink
 from sinks.depth_codes import DepthCodes
 from sinks.files.read_depth import decode, read_depth
 from sinks.video.colormap import DepthColormap
+from sinks.view import viewer
 from stream.frame import Odometry, SourceState
 from tests.sinks.view.pages import Open, other_server, point_at, wait_for_frame
 from tests.sinks.view.scenes import FOCAL, HEIGHT, WIDTH, address_of, frame_of, showing, slope
@@ -26,6 +27,12 @@ from tests.support.process import ROOT
 SOME_NUMBER = re.compile(r"\d")
 _TOKEN = "aPretendedSecret0123"
 _LOG = DepthCodes(encoding="log")
+
+
+@pytest.fixture(autouse=True)
+def whole_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also to a browser that a busy machine makes slow."""
+    monkeypatch.setattr(viewer, "_SLOW_S", math.inf)
 
 
 def test_frames_change_and_metres_are_those_of_the_depth_to_the_last_unit(open_page: Open) -> None:

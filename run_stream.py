@@ -345,8 +345,8 @@ class _Session:
     ) -> list[Sink]:
         overwrite = self._settings.overwrite or (uri == "demo" and not sinks)  # the demo's video is its own
         made = []
-        default = _default_sink(uri, info, name=name if several else None)
-        for output in [for_camera(given, name, several=several) for given in sinks] or [default]:
+        outputs = [for_camera(given, name, several=several) for given in sinks]
+        for output in outputs or [_default_sink(uri, info, name=name if several else None)]:
             part = not info.live and is_file(output)
             sink = PartSink(output, overwrite=overwrite) if part else open_sink(output, overwrite=overwrite)
             made.append(opened.enter_context(closing(sink)))

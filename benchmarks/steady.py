@@ -282,12 +282,12 @@ class Averaged:
     share: float  # of pixels that are averaged
 
 
-def measure_average(shots: list[Shot], *, rate: float, seed: int = 3, **knobs: float) -> Averaged:
+def measure_average(shots: list[Shot], *, rate: float, seed: int = 3) -> Averaged:
     """Put all errors on a flight of ``rate`` frames a second, steady its scale, and average its pixels."""
     usual = EstimatorConfig()
     averaging = DepthAverage(
-        strength=knobs.get("strength", usual.steady_strength),
-        threshold=knobs.get("threshold", usual.steady_threshold),
+        strength=usual.steady_strength,
+        threshold=usual.steady_threshold,
         persistence=usual.steady_persistence,
     )
     tracker, steadier = MotionTracker(), Steadier()

@@ -57,7 +57,6 @@ class PartSink:
         self._options |= {f"its option {name}": value for name, value in parsed.options.items()}
         self._is_folder = is_folder(uri)
         self.noted = 0
-        self.is_done = False
         self._claim: Claim | None = None
         self._begins_anew = False
         self.look()
@@ -353,11 +352,10 @@ class Parts:
         Raises:
             SinkError: an earlier run was another one, what it noted is damaged, or one of the files was none of its.
         """
-        begun = {part: part.has_journal for part in self._all}
         kept = {part: part.earlier(identity) for part in self._all}
         longest = max(self._all, key=lambda part: part.noted)
         for part in self._all:
-            if longest.noted and not begun[part] and not part.is_done:
+            if longest.noted and not part.has_journal and not part.is_done:
                 raise SinkError(
                     f"{part.name} was not written by the run that has made {longest.noted} frames of {longest.name}; "
                     "leave it out to go on with that, or begin all anew with `overwrite=True`"

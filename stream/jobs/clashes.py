@@ -29,7 +29,8 @@ def refuse_clashes(sources: Iterable[str], outputs: Iterable[Sink], others: Mapp
     pictured = {path.parent for path in inputs if is_image(path)}
     owners: dict[Path, str] = {}
     for name, places in [*owned, *others.items()]:
-        for place in {place.resolve() for place in places}:
+        resolved = {place.resolve() for place in places}
+        for place in resolved:
             if place in owners and Path(name).resolve() == Path(owners[place]).resolve():
                 raise ConfigError(f"{name} is named twice as an output; give each output a name of its own")
             if place in owners:
@@ -38,7 +39,7 @@ def refuse_clashes(sources: Iterable[str], outputs: Iterable[Sink], others: Mapp
                 raise ConfigError(f"{name} has pictures that are the input; write to another folder")
             if place in inputs or _node(place) in nodes:
                 raise ConfigError(f"{name} is the input; give the output another name")
-        owners |= {place.resolve(): name for place in places}
+        owners |= dict.fromkeys(resolved, name)
 
 
 def _files_of(source: str) -> list[Path]:

@@ -269,12 +269,10 @@ def _join(block: FusionBlock, cells: int, *, mirrored: int, constant: int) -> No
         for along in range(cells):
             for sign in (1, -1):
                 first.weight[unit] = 0
-                for ours_or_theirs, weight in ((ours, near), (theirs, far)):
-                    at = channels[(along, ours_or_theirs) if axis else (ours_or_theirs, along)]
-                    first.weight[unit, at, 1, 1] -= sign * weight
-                for ours_or_theirs, weight in ((theirs, near), (ours, far)):
-                    at = channels[(along, ours_or_theirs) if axis else (ours_or_theirs, along)]
-                    first.weight[unit, at, tap[0], tap[1]] += sign * weight
+                for place, factor, outermost, inner in (((1, 1), -sign, ours, theirs), (tap, sign, theirs, ours)):
+                    for end, weight in ((outermost, near), (inner, far)):
+                        at = channels[(along, end) if axis else (end, along)]
+                        first.weight[unit, at, place[0], place[1]] += factor * weight
                 first.weight[unit, constant, tap[0], tap[1]] = beyond
                 first.bias[unit] = -beyond
                 for inside in range(cells):

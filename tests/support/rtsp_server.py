@@ -9,6 +9,7 @@ of this machine, or that of a clock so many seconds ahead of it. The password is
 """
 
 import argparse
+import sys
 import time
 
 import gi
@@ -105,6 +106,11 @@ if arguments.credentials:
         Gst.Structure.from_string("viewer,media.factory.access=true,media.factory.construct=true")[0]
     )
 server.get_mount_points().add_factory("/camera", factory)
-server.attach(None)
+# A port that is to be taken again may still be held, by the server before or by somebody's connection in between.
+given_up = time.monotonic() + 15
+while not server.attach(None):
+    if time.monotonic() > given_up:
+        sys.exit(f"port {arguments.port} is taken")
+    time.sleep(0.05)
 print(server.get_bound_port(), flush=True)
 GLib.MainLoop().run()

@@ -7,16 +7,13 @@ from stream.quiet_start import quiet_start
 if __name__ == "__main__":
     quiet_start()
 
-import glob
 import logging
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
-from urllib.parse import quote, urlsplit
 
 from cyclopts import Group, Parameter
 from rich.console import Console
@@ -28,10 +25,10 @@ from model.scale import DepthScaler, ScaleConfig
 from sinks import for_camera, open_sink
 from sinks.files.journal import Record
 from sinks.parts import Parts, PartSink, is_whole
-from sinks.places import for_video, is_file, make_folder
+from sinks.places import default_sink, for_video, is_file, make_folder
 from sinks.uri import parse_uri
 from stream.command_line import DONE, SINK_FAILED, CommandLine, with_options
-from stream.display import Display, log_to, summary
+from stream.display import log_to, summary
 from stream.errors import ConfigError, DepthStreamError, SinkError, SourceError
 from stream.frame import FocalEstimate
 from stream.jobs.batch import Job, Place, run_batch
@@ -40,12 +37,12 @@ from stream.jobs.folder import locked
 from stream.jobs.resume import fingerprint, go_past
 from stream.jobs.videos import Video, find_videos, is_batch
 from stream.pipeline import Pipeline, PipelineConfig, Stream
-from stream.plugins import SOURCES, schemes
 from stream.ports import Sink, Source, SourceInfo
 from stream.sources import SourceConfig, open_source
 from stream.sources.excerpt import Excerpt, ExcerptConfig
 from stream.sources.names import ALONE, name_sources
 from stream.stats import Status
+from stream.watch import ENDINGS, watch
 
 # torch takes seconds to import, and the laboratory has no business in a run: both are imported where they are needed.
 
@@ -81,9 +78,6 @@ if TYPE_CHECKING:
     from model.engine.ray_engine import RayEngine
     from model.estimator import DepthProEstimator
     from model.lab.demo import DemoScore
-
-# A terminal that closes ends a run as Ctrl-C does.
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 _NETWORK = Group("Network", sort_key=1)
 _CAMERA = Group("Focal length and scale", sort_key=2)
@@ -235,7 +229,7 @@ class _Session:
             pipeline = Pipeline(*streams, config=self._settings.pipeline)
             opened.pop_all()  # from here on the pipeline closes them
         self._running.append(pipeline)
-        stopped = _watch(pipeline, [stream.source.info for stream in streams], self._console, place)
+        stopped = watch(pipeline, [stream.source.info for stream in streams], self._console, place)
         statuses = pipeline.status()
         for stream, status, files in zip(streams, statuses, parts, strict=True):
             files.publish(_unfinished(stream, status, stopped=stopped))
@@ -286,9 +280,11 @@ class _Session:
             _scaler(config, source.info, made) for config, source, made in zip(scales, sources, outputs, strict=True)
         ]
         if self._network is None:
+            from model.engine.opening import open_engine
+
             infos = [source.info for source in sources]
             may_download = "demo" not in named.values()
-            self._network = _network(s.model, s.engine, s.ray, infos=infos, may_download=may_download)
+            self._network = open_engine(s.model, s.engine, s.ray, infos=infos, may_download=may_download)
         for files in parts:  # with all modules imported: until then, Ctrl-C ends the program and removes nothing
             opened.callback(files.release, forget=False)
             files.claim()
@@ -346,7 +342,7 @@ class _Session:
         overwrite = self._settings.overwrite or (uri == "demo" and not sinks)  # the demo's video is its own
         made = []
         outputs = [for_camera(given, name, several=several) for given in sinks]
-        for output in outputs or [_default_sink(uri, info, name=name if several else None)]:
+        for output in outputs or [default_sink(uri, info, name=name if several else None)]:
             part = not info.live and is_file(output)
             sink = PartSink(output, overwrite=overwrite) if part else open_sink(output, overwrite=overwrite)
             made.append(opened.enter_context(closing(sink)))
@@ -400,7 +396,7 @@ def _told_where(stream: Stream, status: Status) -> Status:
 
 def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Session, *, out: Path, again: bool) -> int:
     """Convert one video after another into ``out``. Returns the exit status."""
-    handlers = {number: signal.getsignal(number) for number in _ENDINGS}
+    handlers = {number: signal.getsignal(number) for number in ENDINGS}
 
     def convert(job: Job, missing: Sequence[str], place: Place) -> bool:
         for number, handler in handlers.items():
@@ -434,37 +430,6 @@ def list_cameras() -> int:
 
     print(local_cameras.described(local_cameras.list_cameras()))
     return DONE
-
-
-def _network(
-    model: str, config: EngineConfig, ray: RayConfig | None, *, infos: Sequence[SourceInfo], may_download: bool
-) -> Engine | RayEngine:
-    """The network, ready to run, for all sources."""
-    from model.engine import Engine, prepare_process
-    from model.engine.device import choose_device
-    from model.weights import load, resolve_auto
-
-    running: Engine | RayEngine
-    if ray is not None:
-        from model.engine.ray_engine import RayEngine
-
-        prepare_process(choose_device("cpu"))
-        running = RayEngine(model, config, ray, may_download=may_download)
-        trained, name = running.trained, running.label
-    else:
-        device = choose_device(config.device)
-        prepare_process(device)
-        if model == "auto":
-            model, reason = resolve_auto(cuda_available=device.type == "cuda", may_download=may_download)
-            _log.info("model %s. %s", model, reason)
-        loaded = load(model)
-        running = Engine(loaded, config, compile_beside=any(info.live for info in infos))
-        trained, name = loaded.trained, loaded.name
-    if not trained:
-        _log.warning("%s is untrained: its depth means nothing yet, and every output says so", name)
-    for info in infos:
-        _log.info("%s: %s in %s on %s", info.name, name, running.precision, running.device)
-    return running
 
 
 def _check_for_ray(config: EstimatorConfig, infos: Sequence[SourceInfo]) -> None:
@@ -507,62 +472,17 @@ def _estimator(
 
 def _foresee(source: Source, network: Engine | RayEngine, config: FocalConfig, console: Console) -> list[FocalEstimate]:
     """The focal length of each frame of a file that is opened for this."""
-    from model.focal.hindsight import focal_track
-    from model.lookahead import look_ahead
+    from model.lookahead import foresee
 
     _log.info("%s: looking ahead for its focal lengths", source.info.name)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("looking ahead", total=source.info.frame_count)
-        glimpses = look_ahead(source, network, progress=lambda count: progress.update(task, completed=count))
-    return focal_track(glimpses, config)
+        return foresee(source, network, config, progress=lambda count: progress.update(task, completed=count))
 
 
 def _path_for(path: Path | None, name: str) -> Path | None:
     """A file of its own for each camera, where ``{camera}`` is in its name."""
     return None if path is None else Path(str(path).replace("{camera}", name))
-
-
-def _default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> str:
-    """Where depth goes when nothing is said: to a video named after the file, or onto ZeroMQ from a camera.
-
-    ``name`` is that of one of several sources.
-    """
-    if info.live:
-        return "zmq+tcp://127.0.0.1:5555"
-    if name is not None:
-        return f"./{quote(name)}_depth.mp4?view=side-by-side"
-    path = Path(source)
-    if "://" in source:
-        stem = Path(urlsplit(source).path).stem  # nothing else of an address: it may hold secrets
-    elif (scheme := source.partition(":")[0]).lower() in schemes(SOURCES) and not path.exists():
-        stem = scheme  # of a plug-in, whose address may hold secrets too
-    else:
-        folder = path.parent if glob.has_magic(path.name) and not path.exists() else path
-        stem = folder.resolve().name if folder.is_dir() or folder != path else path.stem
-    return f"./{quote(stem or 'stream')}_depth.mp4?view=side-by-side"
-
-
-def _watch(pipeline: Pipeline, infos: Sequence[SourceInfo], console: Console, place: Place | None) -> bool:
-    """Run to the end with signals handled and the status shown. Returns whether a signal ended it."""
-    signals = 0
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        nonlocal signals
-        signals += 1
-        if signals > 1:
-            raise KeyboardInterrupt
-        _log.info("stopping: finishing the outputs; once more to stop at once")
-        pipeline.stop()
-
-    for number in _ENDINGS:
-        signal.signal(number, on_signal)
-    pipeline.start()
-    with Display(infos, console, place=place) as display:
-        while not pipeline.wait(0.1):
-            display.show(pipeline.status())
-    for number in _ENDINGS:
-        signal.signal(number, signal.SIG_IGN)  # everything is written; what is left is to say so
-    return signals > 0
 
 
 main = command_line.main

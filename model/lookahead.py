@@ -10,12 +10,20 @@ import torch
 from model.engine.device import torch_errors
 from model.engine.engine import Engine
 from model.engine.passage import Lane
-from model.focal.hindsight import Glimpse
+from model.focal import FocalConfig
+from model.focal.hindsight import Glimpse, focal_track
 from model.focal.scene_cut import SceneCutDetector
 from model.focal.tracker import focal_or_none
 from stream.errors import SourceError
-from stream.frame import Frame
+from stream.frame import FocalEstimate, Frame
 from stream.ports import Event, Source
+
+
+def foresee(
+    source: Source, engine: Engine, config: FocalConfig, *, progress: Callable[[int], object] | None = None
+) -> list[FocalEstimate]:
+    """The focal length of each frame of ``source``, of which all is seen first; see :func:`look_ahead`."""
+    return focal_track(look_ahead(source, engine, progress=progress), config)
 
 
 def look_ahead(source: Source, engine: Engine, *, progress: Callable[[int], object] | None = None) -> list[Glimpse]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path, PurePath
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from sinks.uri import names_rrd, parse_uri
 from stream.errors import ConfigError, SinkError
+from stream.plugins import SOURCES, schemes
+from stream.ports import SourceInfo
 
 _FILES = ("", "file", "mcap", "focal")
 _FOLDERS = ("png", "exr", "npz", "lerobot")
@@ -85,3 +88,23 @@ def with_path(uri: str, path: Path) -> str:
         return f"{scheme}:{quote(str(path))}{question}{query}"
     here = "" if path.is_absolute() else "./"  # or a colon in its name would end a scheme
     return f"{here}{quote(str(path))}{question}{query}"
+
+
+def default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> str:
+    """Where depth goes when nothing is said: to a video named after the file, or onto ZeroMQ from a camera.
+
+    ``name`` is that of one of several sources.
+    """
+    if info.live:
+        return "zmq+tcp://127.0.0.1:5555"
+    if name is not None:
+        return f"./{quote(name)}_depth.mp4?view=side-by-side"
+    path = Path(source)
+    if "://" in source:
+        stem = Path(urlsplit(source).path).stem  # nothing else of an address: it may hold secrets
+    elif (scheme := source.partition(":")[0]).lower() in schemes(SOURCES) and not path.exists():
+        stem = scheme  # of a plug-in, whose address may hold secrets too
+    else:
+        folder = path.parent if glob.has_magic(path.name) and not path.exists() else path
+        stem = folder.resolve().name if folder.is_dir() or folder != path else path.stem
+    return f"./{quote(stem or 'stream')}_depth.mp4?view=side-by-side"

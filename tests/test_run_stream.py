@@ -149,23 +149,6 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("source", "uri"),
-    [
-        ("walk.mp4", "./walk_depth.mp4?view=side-by-side"),
-        ("dir/a b%.mkv", "./a%20b%25_depth.mp4?view=side-by-side"),
-        ("shots/*.png", "./shots_depth.mp4?view=side-by-side"),
-        ("clip:one.mp4", "./clip%3Aone_depth.mp4?view=side-by-side"),
-        (".", f"./{Path.cwd().name}_depth.mp4?view=side-by-side"),
-        ("http://joe:S3CRET@host:80/", "./stream_depth.mp4?view=side-by-side"),
-        ("https://me:pw@host/v/c.mp4?token=hush&file=a.b", "./c_depth.mp4?view=side-by-side"),
-        ("https://host", "./stream_depth.mp4?view=side-by-side"),
-    ],
-)
-def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, uri: str) -> None:
-    assert run_stream._default_sink(source, SourceInfo(name=source, live=False)) == uri
-
-
-@pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
         ([], 2, "source"),

@@ -6,9 +6,10 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from sinks.places import for_video, is_file
+from sinks.places import default_sink, for_video, is_file
 from sinks.uri import parse_uri
 from stream.errors import ConfigError
+from stream.ports import SourceInfo
 
 
 def target(uri: str) -> str:
@@ -53,3 +54,20 @@ def test_what_is_a_file() -> None:
     assert [is_file(u) for u in ("a.mp4", "file:///a.mp4", "mcap:x", "null:", "zmq+tcp://h:1", "memory:")] == [
         True, True, True, False, False, False,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "uri"),
+    [
+        ("walk.mp4", "./walk_depth.mp4?view=side-by-side"),
+        ("dir/a b%.mkv", "./a%20b%25_depth.mp4?view=side-by-side"),
+        ("shots/*.png", "./shots_depth.mp4?view=side-by-side"),
+        ("clip:one.mp4", "./clip%3Aone_depth.mp4?view=side-by-side"),
+        (".", f"./{Path.cwd().name}_depth.mp4?view=side-by-side"),
+        ("http://joe:S3CRET@host:80/", "./stream_depth.mp4?view=side-by-side"),
+        ("https://me:pw@host/v/c.mp4?token=hush&file=a.b", "./c_depth.mp4?view=side-by-side"),
+        ("https://host", "./stream_depth.mp4?view=side-by-side"),
+    ],
+)
+def test_the_usual_output_is_named_after_the_file_without_secrets(source: str, uri: str) -> None:
+    assert default_sink(source, SourceInfo(name=source, live=False)) == uri

@@ -1,11 +1,10 @@
-"""Files that have another name until they are whole, and that a later run goes on with."""
+"""A file that has another name until it is whole, and that a later run goes on with."""
 
 from __future__ import annotations
 
 import glob
-import logging
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,13 +14,13 @@ from sinks.files.aside import Aside
 from sinks.files.claim import Claim
 from sinks.files.journal import Journal, Record
 from sinks.files.target import check_target
-from sinks.places import is_file, is_folder, path_of, with_path
+from sinks.parts.names import beside, exists_already, journal_of, part_of, rename
+from sinks.places import is_folder, path_of, with_path
 from sinks.uri import parse_uri
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
-from stream.ports import Sink, SourceInfo
+from stream.ports import SourceInfo
 
-_log = logging.getLogger(__name__)
 _MANY = 1000
 """Frames of which some must be whole in a file: more than wait in any encoder, cluster or chunk."""
 
@@ -30,7 +29,7 @@ class PartSink:
     """A sink of a file or folder that has another name until it is whole: ``walk.part.mp4`` for ``walk.mp4``.
 
     Beside it, ``walk.part.mp4.journal`` notes what has been written, and ``walk.part.mp4.lock`` keeps other runs away.
-    The journal outlives the part, until all outputs of the run are whole (:class:`Parts`).
+    The journal outlives the part, until all outputs of the run are whole (:class:`sinks.parts.Parts`).
 
     Args:
         uri: of the file.
@@ -50,8 +49,8 @@ class PartSink:
         if not self._path.name:
             raise ConfigError(f"{uri} has no name of its own; name a file or folder in it")
         self._prefix = f"{self._path.stem}.part"  # of the names of all that belongs to it
-        self.part = _part_of(self._path)
-        self._journal = Journal(_journal_of(self.part), of=self._path)
+        self.part = part_of(self._path)
+        self._journal = Journal(journal_of(self.part), of=self._path)
         parsed = parse_uri(uri)
         self._options = {"its kind": parsed.scheme or "file"}
         self._options |= {f"its option {name}": value for name, value in parsed.options.items()}
@@ -83,7 +82,7 @@ class PartSink:
     @property
     def places(self) -> set[Path]:
         """All names that are this sink's own: of the file, its part, and what lies beside them."""
-        own = [self._path, self.part, _journal_of(self.part), _beside(self.part, "lock")]
+        own = [self._path, self.part, journal_of(self.part), beside(self.part, "lock")]
         belonging = self._belonging(self.part)
         return {*own, *belonging, *map(self._whole, belonging)}
 
@@ -114,7 +113,7 @@ class PartSink:
                 raise SinkError(f"cannot write {self._path}: it is a file; name a folder")
         elif not self.exists:
             check_target(self._path.absolute(), overwrite=self._overwrite)
-        if _journal_of(self._path).exists():
+        if journal_of(self._path).exists():
             raise SinkError(f"{self._path} is what a run has made so far of another output; give this one another name")
         if self.part.exists() and not self.has_journal and (self.part.is_dir() or not self._overwrite):
             raise SinkError(
@@ -128,7 +127,7 @@ class PartSink:
         Raises:
             SinkError: another run is writing it, or no file can be made there.
         """
-        self._claim = Claim(_beside(self.part, "lock"), of=self._path)
+        self._claim = Claim(beside(self.part, "lock"), of=self._path)
 
     def earlier(self, identity: Mapping[str, object]) -> Sequence[Record]:
         """The frames of an earlier run that can be kept, in order. The last one is not: without it, none would come.
@@ -143,7 +142,7 @@ class PartSink:
             records = self._journal.read({**identity, **self._options}, anew=self._overwrite)
         except SinkError as exc:
             if self.is_done:  # by a run that has nothing to do with this one
-                raise SinkError(_exists(self._path)) from exc
+                raise SinkError(exists_already(self._path)) from exc
             raise
         self.noted = len(records)
         if self.is_done or not records:
@@ -213,7 +212,7 @@ class PartSink:
             if not self._overwrite and not self.is_done and path.exists():
                 raise SinkError(f"{path} has come to exist meanwhile; what was written is in {part}")
         for part in parts:
-            _rename(part, self._whole(part))
+            rename(part, self._whole(part))
         self.is_done = True
 
     def release(self, *, forget: bool) -> None:
@@ -249,161 +248,3 @@ class PartSink:
         for written in (str, quote):
             text = text.replace(written(self.part.name), written(self._path.name))
         return text
-
-
-def is_whole(uri: str) -> bool:
-    """Whether the file that the sink ``uri`` writes is there, and nothing of a run that was to write it or others;
-    never of a sink that writes none.
-    """
-    if not is_file(uri):
-        return False
-    part = _part_of(path_of(uri))
-    return path_of(uri).exists() and not any(_beside(part, ending).exists() for ending in ("journal", "lock"))
-
-
-def _part_of(path: Path) -> Path:
-    return path.with_name(f"{path.stem}.part{path.suffix}")
-
-
-def _journal_of(part: Path) -> Path:
-    return _beside(part, "journal")
-
-
-def _beside(part: Path, ending: str) -> Path:
-    return part.with_name(f"{part.name}.{ending}")
-
-
-def _exists(path: Path) -> str:
-    return f"{path} exists; choose another name or use `overwrite=True`"
-
-
-def _rename(part: Path, path: Path) -> None:
-    """Give ``part`` its name; what is in a folder goes into one that is there.
-
-    Raises:
-        SinkError: the system refuses.
-    """
-    try:
-        if not part.is_dir() or not path.exists():
-            part.replace(path)
-            return
-        for file in filter(Path.is_file, part.rglob("*")):
-            place = path / file.relative_to(part)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(place)
-        shutil.rmtree(part)
-    except OSError as exc:
-        raise SinkError(f"cannot rename {part} to {path}: {exc.strerror}") from exc
-
-
-class Parts:
-    """The files of one run: they are gone on with together, and get their names one by one.
-
-    Args:
-        sinks: of a source; those that write no such files are left alone.
-    """
-
-    def __init__(self, sinks: Iterable[Sink]) -> None:
-        self._all = [sink for sink in sinks if isinstance(sink, PartSink)]
-
-    def __bool__(self) -> bool:
-        return bool(self._all)
-
-    def look(self) -> None:
-        """Find out which files an earlier run has made.
-
-        Raises:
-            SinkError: see :meth:`PartSink.look`; or one exists that is not known to be of an unfinished run.
-        """
-        for part in self._all:
-            part.look()
-        finished = [part for part in self._all if part.is_done]
-        foreign = [part for part in self._all if part.exists and not part.is_done]
-        if finished and len(finished) + len(foreign) == len(self._all) and not any(p.part.exists() for p in foreign):
-            for part in foreign:  # all are whole: the run was killed while it removed its journals
-                part.is_done = True
-        elif foreign:
-            goes_on = any(part.has_journal for part in self._all)
-            told = ", or leave it out to go on with the others" if goes_on else ""
-            raise SinkError(f"{_exists(Path(foreign[0].name))}{told}")
-
-    def claim(self) -> None:
-        """See :meth:`PartSink.claim`.
-
-        Raises:
-            SinkError: as there, and as :meth:`look`.
-        """
-        for part in self._all:
-            part.claim()
-        self.look()  # once more: another run may have ended meanwhile
-
-    def release(self, *, forget: bool) -> None:
-        """See :meth:`PartSink.release`."""
-        for part in self._all:
-            part.release(forget=forget)
-
-    def earlier(self, identity: Mapping[str, object], *, batch: int) -> Sequence[Record]:
-        """The frames of an earlier run that all files keep that are not whole yet, in full batches.
-
-        Args:
-            identity: what makes the result what it is, by name.
-            batch: frames that are computed together. Results are equal to the bit only where batches are the same.
-
-        Raises:
-            SinkError: an earlier run was another one, what it noted is damaged, or one of the files was none of its.
-        """
-        kept = {part: part.earlier(identity) for part in self._all}
-        longest = max(self._all, key=lambda part: part.noted)
-        for part in self._all:
-            if longest.noted and not part.has_journal and not part.is_done:
-                raise SinkError(
-                    f"{part.name} was not written by the run that has made {longest.noted} frames of {longest.name}; "
-                    "leave it out to go on with that, or begin all anew with `overwrite=True`"
-                )
-        left = {part: records for part, records in kept.items() if not part.is_done}
-        if not left or not longest.noted:
-            return ()
-        shortest = min(left, key=lambda part: len(left[part]))
-        records = left[shortest]
-        records = records[: len(records) - len(records) % batch]
-        if not records:
-            _log.info("%s keeps nothing of the %d frames that were made; it begins anew", shortest.name, longest.noted)
-        elif len(records) < longest.noted - batch:
-            told = "%s keeps %d of the %d frames that were made; those behind them are made again"
-            _log.info(told, shortest.name, len(records), longest.noted)
-        return records
-
-    def unfinished(self, sinks: Iterable[Sink]) -> list[Sink]:
-        """Those of ``sinks`` that have something to write, once :meth:`earlier` has found out."""
-        return [sink for sink in sinks if not (isinstance(sink, PartSink) and sink.is_done)]
-
-    def begin(self, records: Sequence[Record], captures: Sequence[Capture]) -> None:
-        """See :meth:`PartSink.begin`, of all that are not whole."""
-        for part in self._all:
-            if not part.is_done:
-                part.begin(records, captures)
-
-    def publish(self, unfinished: Mapping[Sink, bool]) -> None:
-        """The run is over: the files that are whole get their names.
-
-        Args:
-            unfinished: the sinks whose files are not whole, and whether the same command can go on with them.
-
-        Raises:
-            SinkError: see :meth:`PartSink.publish`; the first of those that fail, after all others have their names.
-        """
-        errors = []
-        for part in self._all:
-            if part not in unfinished:
-                try:
-                    part.publish()
-                except SinkError as exc:
-                    errors.append(exc)
-            elif part.part.exists():
-                told = ""
-                if unfinished[part]:
-                    told = f", and the same command {'goes on' if part.can_go_on else 'begins anew'}"
-                _log.info("%s is not whole; what was done is in %s%s", part.name, part.part, told)
-        self.release(forget=not errors and not any(part in unfinished for part in self._all))
-        if errors:
-            raise errors[0]

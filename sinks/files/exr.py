@@ -33,7 +33,7 @@ class ExrOptions:
 
     Attributes:
         type: ``float`` keeps every bit; ``half`` has 11 significant bits (0.05 %) and ends at 65,504 m.
-        channel: its name; Z is what compositing programs take for depth.
+        channel: its name; Z is what Nuke takes for depth, Y what Blender and FFmpeg see.
         compress: all without loss. ``zips`` keeps single lines, which Nuke reads fastest.
     """
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from stream.errors import ConfigError, DepthStreamError, one_line
 from stream.quiet_start import INTERRUPTED
@@ -61,7 +61,7 @@ class CommandLine:
         except ConfigError as exc:
             return self.complain(exc, USAGE)
         except CycloptsError as exc:  # which repeats what was typed
-            return self.complain(_without_logins(exc), USAGE)
+            return self.complain(f"{_without_logins(exc)}{_hint(exc, arguments)}", USAGE)
         except DepthStreamError as exc:
             return self.complain(exc, FAILED)
         except KeyboardInterrupt:
@@ -102,6 +102,16 @@ def _interrupt(_number: int, frame: FrameType | None) -> None:
             os._exit(INTERRUPTED)
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _hint(error: CycloptsError, arguments: Sequence[str]) -> str:
+    """What to write instead, where an option's value looks like another option."""
+    option = error.keyword if isinstance(error, MissingArgumentError) else None
+    if option is not None and option in arguments[:-1]:
+        following = arguments[list(arguments).index(option) + 1]
+        if following.startswith("-") and not following.startswith("--"):
+            return f" What begins with - is told after =, as in {option}={_without_logins(following)}"
+    return ""
 
 
 def with_options(text: str) -> str:

@@ -46,7 +46,7 @@ def list_folder(folder: Path) -> list[Path]:
         paths = list(folder.iterdir())
     except OSError as exc:
         raise SourceError(f"{folder}: cannot be listed ({exc.strerror}); check its access rights") from exc
-    return _sorted(paths, f"{folder}: the folder holds no pictures")
+    return _sorted(paths, f"{folder}: the folder holds neither pictures nor videos")
 
 
 def list_glob(pattern: str) -> list[Path]:
@@ -56,13 +56,15 @@ def list_glob(pattern: str) -> list[Path]:
         SourceError: none match.
     """
     paths = [Path(p) for p in glob.glob(pattern, recursive=True)]  # noqa: PTH207
+    if not paths:
+        raise SourceError(f"{redact_unknown(pattern)}: no file has such a name; check the path and the pattern")
     return _sorted(paths, f"{redact_unknown(pattern)}: nothing that can be read has such a name")
 
 
 def _sorted(paths: list[Path], complaint: str) -> list[Path]:
     paths = [p for p in paths if is_image(p) or (p.suffix.lower() in _ALSO_IN_FOLDERS and not p.name.startswith("."))]
     if not paths:
-        raise SourceError(f"{complaint}; they must end in {', '.join(IMAGE_SUFFIXES)}")
+        raise SourceError(f"{complaint}; pictures end in {', '.join(IMAGE_SUFFIXES)}")
     return natsorted(paths, key=str, alg=ns.PATH)
 
 

@@ -59,3 +59,24 @@ def test_every_end_has_a_line_and_a_status(
 def test_an_unknown_option_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert program(None).main(["--nonsense"]) == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--sink", "-x.mkv"], "What begins with - is told after =, as in --sink=-x.mkv"),
+        (["--sink"], "--sink requires an argument."),
+        (["--sink", "--verbose"], "--sink requires an argument."),
+    ],
+)
+def test_a_value_that_looks_like_an_option_can_be_told(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = CommandLine("a.py", summary="Does nothing.", epilogue="")
+
+    @made.app.default
+    def run(*, sink: str = "", verbose: bool = False) -> None: ...
+
+    assert made.main(arguments) == 2
+    assert capsys.readouterr().err.strip().endswith(hint)
+    assert made.main(["--sink=-x.mkv"]) == 0

@@ -147,7 +147,7 @@ def test_glob(tmp_path: Path) -> None:
         save_numbered(tmp_path / f"left{n}.png", n)
         save_numbered(tmp_path / f"right{n}.png", n)
     assert [media.number(f) for f in media.read(tmp_path / "left*.png")] == [1, 2, 10]
-    with pytest.raises(SourceError, match="nothing that can be read has such a name"):
+    with pytest.raises(SourceError, match="no file has such a name"):
         open_source(str(tmp_path / "up*.png"))
 
 

@@ -72,6 +72,7 @@ command_line = CommandLine(
     interrupted="stopped at once; outputs may be unfinished",
 )
 _log = logging.getLogger("run_stream")
+_HINDSIGHT = 15  # frames of a file that tell of the scale of one before them
 
 if TYPE_CHECKING:
     from model.engine import Engine
@@ -441,8 +442,20 @@ def _check_for_ray(config: EstimatorConfig, infos: Sequence[SourceInfo]) -> None
 
 
 def estimator_config_for(info: SourceInfo, config: EstimatorConfig) -> EstimatorConfig:
-    """``config`` as it suits a source: there is nothing that a single picture could be steadied by."""
-    return replace(config, steady="off") if info.frame_count == 1 else config
+    """``config`` as it suits a source.
+
+    There is nothing that a single picture could be steadied by, and frames of a camera wait for no later ones.
+
+    Raises:
+        ConfigError: they are asked to.
+    """
+    if info.frame_count == 1:
+        return replace(config, steady="off")
+    if config.steady_hindsight is None:
+        return replace(config, steady_hindsight=0 if info.live else _HINDSIGHT)
+    if info.live and config.steady_hindsight:
+        raise ConfigError(f"{info.name} is a camera, and `steady_hindsight` waits for later frames; leave it out")
+    return config
 
 
 def _scaler(config: ScaleConfig, info: SourceInfo, outputs: Sequence[Sink]) -> DepthScaler:

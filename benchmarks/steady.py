@@ -1,6 +1,6 @@
 """Measure the steadied scale and the odometry where the truth is known: prints the tables of docs/steady.md.
 
-python benchmarks/steady.py [--seconds 6] [--odometry | --average | --figure docs/figures/steady.png]
+python benchmarks/steady.py [--seconds 6] [--odometry | --average | --hindsight 15 | --figure docs/figures/steady.png]
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from model.config import EstimatorConfig  # noqa: E402
 from model.lab.evaluation.temporal import PosedDepth, alignment_error, log_scale  # noqa: E402
 from model.lab.scenes.box_room import BoxRoom  # noqa: E402
 from model.lab.scenes.renderer.camera import Camera, rotation  # noqa: E402
-from model.steady import DepthAverage, MotionTracker, Steadier  # noqa: E402
+from model.steady import DepthAverage, MotionTracker, Steadied, Steadier, with_hindsight  # noqa: E402
 from model.steady.odometry import rotation_of  # noqa: E402
 from stream.frame import CameraIntrinsics, Odometry  # noqa: E402
 
@@ -130,9 +130,17 @@ class Figures:
 
 
 def measure(
-    shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1, known_focal: bool = True, seed: int = 3
+    shots: list[Shot],
+    kind: str,
+    *,
+    rate: float = RATE,
+    every: int = 1,
+    known_focal: bool = True,
+    seed: int = 3,
+    hindsight: int = 0,
 ) -> Figures:
-    """Put errors of ``kind`` on every so-manyth frame of a flight of ``rate`` frames a second, and steady them."""
+    """Put errors of ``kind`` on every so-manyth frame of a flight of ``rate`` frames a second, and steady them, with
+    so many later frames for each."""
     shots = [
         Shot(s.luma, s.depth, s.focal_px, s.pose, any(o.cut for o in shots[max(0, k - every + 1) : k + 1]))
         for k, s in enumerate(shots)
@@ -140,10 +148,9 @@ def measure(
     ]
     rate = rate / every
     tracker, steadier = MotionTracker(), Steadier()
-    raw, out, rel, used, own, took, ways = [], [], [], 0, True, [], []
-    aligned: list[list[float]] = [[], [], []]
-    before: list[PosedDepth] = []
-    resets = 0
+    depths: list[npt.NDArray[np.float32]] = []
+    found: list[Steadied] = []
+    took: list[float] = []
     for index, (shot, factor) in enumerate(
         zip(shots, errors(kind, len(shots), shots[0].depth.shape, rate, seed), strict=True)
     ):
@@ -151,14 +158,16 @@ def measure(
         camera = CameraIntrinsics.from_focal(shot.focal_px if known_focal else FOCAL_PX, WIDTH, HEIGHT)
         start = time.perf_counter()
         tracks = tracker.update(shot.luma, scene_cut=shot.cut)
-        found = steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)
-        told = found.correction
-        ways.append(found.odometry)
+        found.append(
+            steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)
+        )
         took.append(time.perf_counter() - start)
-        used += told.inliers > 0
-        resets = told.resets
-        if shot.cut:
-            own &= told.log == 0
+        depths.append(depth)
+    corrections = [with_hindsight(found[k : k + 1 + hindsight]) for k in range(len(found))]
+    raw, out, rel = [], [], []
+    aligned: list[list[float]] = [[], [], []]
+    before: list[PosedDepth] = []
+    for shot, depth, told in zip(shots, depths, corrections, strict=True):
         steadied = depth * np.float32(math.exp(told.log))
         for scales, made in ((raw, depth), (out, steadied)):
             scales.append(log_scale(made, shot.depth, max_depth_m=100.0))
@@ -178,12 +187,12 @@ def measure(
         step=tuple(float(np.std(np.delete(np.diff(a), [c - 1 for c in cuts]))) for a in (raw_array, out_array)),
         alignment=tuple(float(np.mean(a)) for a in aligned),
         abs_rel=tuple(100 * float(v) for v in np.mean(rel, axis=0)),
-        steadied=used / len(shots),
-        resets=resets,
+        steadied=sum(told.inliers > 0 for told in corrections) / len(shots),
+        resets=corrections[-1].resets,
         drift=float(np.mean(out_array[half:]) - np.mean(raw_array[half:])),
-        cut_is_own=own,
+        cut_is_own=all(told.log == 0 for shot, told in zip(shots, corrections, strict=True) if shot.cut),
         scales=(raw_array, out_array),
-        odometry=tuple(ways),
+        odometry=tuple(f.odometry for f in found),
         host_ms=1000 * float(np.median(took)),
     )
 
@@ -334,6 +343,42 @@ def print_averages(flights: list[str], seconds: float) -> None:
             print("| " + " | ".join([flight, f"{RATE // every}", *pairs, f"{f.share:.0%}"]) + " |", flush=True)
 
 
+def print_hindsight(flights: list[str], seconds: float, hindsight: int) -> None:
+    """The table of what later frames add, each the mean of three draws of errors."""
+    print("| flight | frames/s | error | σ of step, % | alignment: truth, causal, hindsight | AbsRel, % |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for flight in flights:
+        shots = fly(flight, seconds)
+        for every in (1, 3, 6):
+            for kind in ERRORS[1:]:
+                both = [
+                    [measure(shots, kind, every=every, seed=seed, hindsight=count) for seed in (3, 4, 5)]
+                    for count in (0, hindsight)
+                ]
+                step, aligned, rel = (
+                    [float(np.mean([getattr(f, name)[-1] for f in made])) for made in both]
+                    for name in ("step", "alignment", "abs_rel")
+                )
+                truth, raw = (float(np.mean([of(f) for f in both[0]])) for of in (_true_alignment, _raw_step))
+                cells = (
+                    flight,
+                    f"{RATE // every}",
+                    kind,
+                    " → ".join(f"{100 * a:.2f}" for a in (raw, *step)),
+                    f"{truth:.2f}, {aligned[0]:.2f}, {aligned[1]:.2f}",
+                    f"{rel[0]:.2f} → {rel[1]:.2f}",
+                )
+                print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def _true_alignment(figures: Figures) -> float:
+    return figures.alignment[0]
+
+
+def _raw_step(figures: Figures) -> float:
+    return figures.step[0]
+
+
 def draw(figures: Figures, path: Path) -> None:
     """The scale of a walk before and after."""
     import matplotlib as mpl
@@ -361,6 +406,7 @@ def main() -> None:
     parser.add_argument("--flights", default=",".join(FLIGHTS))
     parser.add_argument("--odometry", action="store_true", help="how far the camera's way is off")
     parser.add_argument("--average", action="store_true", help="what --steady full does to pixels")
+    parser.add_argument("--hindsight", type=int, metavar="FRAMES", help="what so many later frames add")
     parser.add_argument("--figure", type=Path, help="draw the walk instead")
     options = parser.parse_args()
     if options.figure is not None:
@@ -371,6 +417,9 @@ def main() -> None:
         return
     if options.average:
         print_averages(options.flights.split(","), options.seconds)
+        return
+    if options.hindsight is not None:
+        print_hindsight(options.flights.split(","), options.seconds, options.hindsight)
         return
     print(
         "| flight | frames/s | error | σ of step, % | ratio | alignment: truth, before, after | AbsRel, % | steadied |"

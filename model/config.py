@@ -108,6 +108,9 @@ class EstimatorConfig:
     """scale: what the network's scale jitters by is taken out, following how the camera moves; full: and pixels are
     averaged with their past where they agree; off: as it comes."""
 
+    steady_hindsight: int | None = None
+    """Frames after each one that tell of its scale as well, for files. Default: 15, and 0 for cameras."""
+
     steady_strength: float = 0.8
     """With full: weight of the past, from 0 to below 1."""
 
@@ -120,6 +123,8 @@ class EstimatorConfig:
     def __post_init__(self) -> None:
         if self.steady not in ("off", "scale", "full"):
             raise ConfigError(f"`steady` is off, scale or full, not {self.steady!r}")
+        if self.steady_hindsight is not None and not 0 <= self.steady_hindsight <= 250:
+            raise ConfigError(f"`steady_hindsight` must be from 0 to 250 frames, not {self.steady_hindsight}")
         if not 0 <= self.steady_strength < 1:
             raise ConfigError(f"`steady_strength` must be from 0 to below 1, not {self.steady_strength}")
         if not 0 < self.steady_threshold <= 1:

@@ -17,8 +17,8 @@ from stream.worker import ForeignCall
 class InferenceLoop:
     """Keeps the device as busy as the policy allows, one thread's loop. Lanes take turns, frame by frame.
 
-    ``block``, for files: as many frames are in flight as the estimator takes, and its batches are full. Only the last
-    one may not be.
+    ``block``, for files: as many frames are in flight as the estimator takes, its batches are full, and as many frames
+    are behind each one as it is judged with. Only at the end there may be fewer.
 
     ``newest``, for cameras: the next frame is taken at the moment the network has finished the one before, when it is
     as new as it can be. The device then works on it while the host scales and copies the frame before, so the device
@@ -44,6 +44,9 @@ class InferenceLoop:
         """Until all rings are closed and empty."""
         while self._fill():
             lane = self._in_flight[0]
+            if lane.is_cut_short:
+                self._end(lane)
+                continue
             try:
                 with self._call:
                     lane.estimator.wait()
@@ -64,8 +67,9 @@ class InferenceLoop:
         """Submit what may be in flight together. Returns whether anything is."""
         if self._policy == "newest":
             return bool(self._in_flight) or self._submit(wait=True)
-        # Frames of a file wait for the rest of their batch, which costs nothing but time that the decoder needs anyway.
-        while self._submit(wait=not self._in_flight or any(lane.has_part_of_a_batch for lane in self._open)):
+        # Frames of a file wait for the rest of their batch, and for those that tell of them in hindsight, which costs
+        # nothing but time that the decoder needs anyway.
+        while self._submit(wait=not self._in_flight or any(lane.waits_for_more for lane in self._open)):
             pass
         return bool(self._in_flight)
 
@@ -102,7 +106,7 @@ class InferenceLoop:
                 self._changed.wait()
 
     def _is_full(self, lane: Lane) -> bool:
-        return len(self._in_flight) >= lane.estimator.capacity
+        return sum(other.on_device for other in self._open) >= lane.estimator.capacity and not lane.lacks_later
 
     def _end_those_that_are_over(self) -> None:
         for lane in [lane for lane in self._open if lane.ring.is_over and lane not in self._in_flight]:

@@ -72,16 +72,38 @@ class Lane:
         self.reading = ForeignCall()
         self._report = report
         self._with_image = any(sink.needs_image for sink in stream.sinks)
-        self._submitted = 0
+        self._submitted = self._offered = 0
+        self._stopped = False
         self._stats = Stats(live=stream.source.info.live)
         self._state: SourceState | None = None
         self._error: BaseException | None = None
         self._ended = False
 
     @property
-    def has_part_of_a_batch(self) -> bool:
-        """Whether frames have been submitted that wait for the rest of their batch, which may still come."""
-        return self._submitted % self.estimator.batch > 0 and not self.ring.is_over
+    def on_device(self) -> int:
+        """Frames that have been submitted and whose depth has not been collected, but for those that only wait for
+        later ones."""
+        return max(self._in_flight - self.estimator.hindsight, 0)
+
+    @property
+    def waits_for_more(self) -> bool:
+        """Whether frames have been submitted that wait for the rest of their batch, or for later ones, and those may
+        still come."""
+        return (self._submitted % self.estimator.batch > 0 or self.lacks_later) and not self.ring.is_over
+
+    @property
+    def lacks_later(self) -> bool:
+        """Whether fewer frames are behind the oldest one that has been submitted than it is judged with."""
+        return 0 < self._in_flight <= self.estimator.hindsight
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the run was stopped and the oldest frame lacks later ones: without them it would become another."""
+        return self._stopped and self.lacks_later
+
+    @property
+    def _in_flight(self) -> int:
+        return self._submitted - self._offered
 
     def produce(self) -> None:
         """Move every frame of the source into the ring until either ends: the loop of the source's thread.
@@ -121,6 +143,7 @@ class Lane:
         Raises:
             SinkError: none of them works any longer.
         """
+        self._offered += 1
         self._stats.count(frame)
         for feed in self.feeds:
             feed.offer(frame)
@@ -129,6 +152,7 @@ class Lane:
 
     def stop(self) -> None:
         """Let the source end soon; frames without depth are dropped. Safe from any thread."""
+        self._stopped = True
         self.ring.cancel()
         if (stop := getattr(self.source, "stop", None)) is not None:
             stop()

@@ -90,12 +90,17 @@ class Lease(Protocol):
 class Estimator(Protocol):
     """Frames in, depth out, in order. Used by one thread, but for ``allocate``.
 
-    For each frame: ``submit``, then ``wait``, then ``collect``. Up to ``capacity`` frames may be submitted and not yet
-    collected; ``wait`` and ``collect`` are about the oldest of them.
+    For each frame: ``submit``, then ``wait``, then ``collect``. Up to ``capacity`` frames, and ``hindsight`` more, may
+    be submitted and not yet collected; ``wait`` and ``collect`` are about the oldest of them.
     """
 
     @property
     def capacity(self) -> int: ...
+
+    @property
+    def hindsight(self) -> int:
+        """Frames that are to be submitted behind a frame before it is collected, unless none come any more."""
+        ...
 
     @property
     def batch(self) -> int:

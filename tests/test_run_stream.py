@@ -22,6 +22,7 @@ import pytest
 import run_stream
 from model.config import EstimatorConfig
 from stream import command_line
+from stream.errors import ConfigError
 from stream.ports import SourceInfo
 from tests.support.process import Process
 
@@ -450,10 +451,23 @@ def test_help_is_short_and_has_examples(run) -> None:  # type: ignore[no-untyped
     status, out, _ = run("--help")
     assert status == 0
     assert "python run_stream.py demo" in out
-    assert len(out.splitlines()) < 195
+    assert len(out.splitlines()) < 200
 
 
 @pytest.mark.parametrize(("count", "steady"), [(1, "off"), (2, "scale"), (None, "scale")])
 def test_a_single_picture_is_not_steadied(count: int | None, steady: str) -> None:
     info = SourceInfo(name="some", live=False, frame_count=count)
     assert run_stream.estimator_config_for(info, EstimatorConfig()).steady == steady
+
+
+@pytest.mark.parametrize(
+    ("live", "asked", "frames"), [(False, None, 15), (True, None, 0), (False, 4, 4), (False, 0, 0), (True, 0, 0)]
+)
+def test_frames_of_files_alone_wait_for_later_ones(live: bool, asked: int | None, frames: int) -> None:
+    info = SourceInfo(name="some", live=live, frame_count=None)
+    assert run_stream.estimator_config_for(info, EstimatorConfig(steady_hindsight=asked)).steady_hindsight == frames
+
+
+def test_frames_of_a_camera_are_not_to_wait() -> None:
+    with pytest.raises(ConfigError, match="`steady_hindsight` waits for later frames"):
+        run_stream.estimator_config_for(SourceInfo(name="cam", live=True), EstimatorConfig(steady_hindsight=3))

@@ -71,6 +71,11 @@ class DepthScaler:
             else:
                 self._check_folder()
 
+    @property
+    def may_change(self) -> bool:
+        """Whether the factor may become another in mid-run, by what is seen of the frames so far."""
+        return self.known is not None or self._may_be_asked
+
     def begin(self, model: str) -> None:
         """Say which network's depth it is, before the first frame.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +28,29 @@ _CHANGED = 5  # frames in a row, all as far off on one side: not outliers, but a
 _LONGEST_GAP_S = 2.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterStep:
+    """What a frame has done to the filter, as hindsight needs it.
+
+    Attributes:
+        correction: of the frame.
+        deviation: of ``correction``.
+        gained: by how much the frame's own scale has moved the level.
+        foretold: variance of the level before that.
+        variance: of the level after it.
+        covariance: of the level after it and the one that the next frame is foretold from.
+        own_covariance: of ``correction`` and that.
+    """
+
+    correction: float
+    deviation: float
+    gained: float
+    foretold: float
+    variance: float
+    covariance: float
+    own_covariance: float
+
+
 class ScaleFilter:
     """One shot's level. Call :meth:`update` or :meth:`rest` once per frame, in order."""
 
@@ -34,14 +58,24 @@ class ScaleFilter:
         self._residuals: deque[float] = deque(maxlen=_NOISE_WINDOW)
         self.restart()
 
-    def restart(self) -> None:
-        """Nothing of the past counts any longer, but how much the network jitters."""
+    def restart(self) -> FilterStep:
+        """Begin with a frame that is as the network has it: of the past, only counts how much the network jitters."""
+        noise, alike_noise = self._noise()
         self._level = 0.0
         self._far = 0  # frames in a row beyond the gate: above it or, negative, below
-        self._variance = self._noise()[1] ** 2  # the first frame's own scale is as good as any other's
+        self._variance = alike_noise**2  # the first frame's own scale is as good as any other's
+        return FilterStep(
+            correction=0.0,
+            deviation=noise,
+            gained=0.0,
+            foretold=self._variance,
+            variance=self._variance,
+            covariance=self._variance,
+            own_covariance=self._variance,
+        )
 
-    def update(self, ratio: float, ratio_std: float, gap_s: float) -> tuple[float, float]:
-        """Correction of a frame and its deviation: logarithms.
+    def update(self, ratio: float, ratio_std: float, gap_s: float) -> FilterStep:
+        """Correct a frame.
 
         Args:
             ratio: log of what the frame's depth must be multiplied with to fit the reference.
@@ -73,12 +107,21 @@ class ScaleFilter:
         level_gain = max(expected / (expected + geometry + measured), slowest)
         self._level += level_gain * gated
         self._variance = (1 - level_gain) * expected
-        return correction, deviation
+        return FilterStep(
+            correction=correction,
+            deviation=deviation,
+            gained=level_gain * gated,
+            foretold=expected,
+            variance=self._variance,
+            covariance=self._variance,
+            own_covariance=self._variance * measured / (geometry + measured),
+        )
 
-    def rebase(self, deviation: float) -> None:
-        """The frame just corrected, with this deviation, is the reference of those after it."""
+    def rebase(self, step: FilterStep) -> FilterStep:
+        """The frame just corrected is the reference of those after it: the level is how far its correction is off."""
         self._level = 0.0
-        self._variance = max(self._variance, deviation**2)
+        self._variance = max(self._variance, step.deviation**2)
+        return replace(step, covariance=step.own_covariance, own_covariance=step.deviation**2)
 
     @property
     def noise(self) -> float:

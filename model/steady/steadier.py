@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from model.steady.filter import ScaleFilter
+from model.steady.filter import FilterStep, ScaleFilter
 from model.steady.motion import Tracks
 from model.steady.odometry import Odometer
 from model.steady.pose import Array, CameraMotion, camera_motion
@@ -27,7 +27,8 @@ _FEWEST = 25
 _ALIKE = 4.0  # neighbouring points err alike: so many count as one
 _PIXELS_ALIKE, _DEPTHS_ALIKE = 2.0, 10.0  # the same of a pose, whose errors are also alike from reference to reference
 _SCATTER = 0.5  # deviation of log ratios, beyond which they tell nothing
-_FARTHEST = math.log(2)  # a larger correction is not believed
+FARTHEST = math.log(2)
+"""A larger correction is not believed."""
 _ZOOM_STD = 0.01  # of log focal length from the reference on, where it is only estimated
 _USUAL_STEP_S = 1 / 30
 _LONGEST_STEP_S = 0.5
@@ -37,10 +38,19 @@ _DOWN, _RIGHT = np.indices((3, 3)).reshape(2, 9) - 1
 
 @dataclass(frozen=True, slots=True)
 class Steadied:
-    """What is found in a frame: how its scale is corrected, and where the camera is, ``None`` where nothing tells."""
+    """What is found in a frame.
+
+    Attributes:
+        correction: of its scale, as far as this frame and those before it tell.
+        odometry: where the camera is, ``None`` where nothing tells.
+        step: of the filter; ``None`` where nothing told of the frame, and the filter rests.
+        begins: the filter begins anew with it.
+    """
 
     correction: ScaleCorrection
     odometry: Odometry | None
+    step: FilterStep | None
+    begins: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +103,7 @@ class Steadier:
         told = None
         if self._has_begun and not scene_cut:
             told = self._told_by(tracks, depth_hw, camera, zooms=zooms)
-        correction, is_reference, begins = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+        correction, is_reference, begins, step = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
         motion, log_scale = None, 0.0
         if told is not None and correction.inliers:
             motion, log_scale = told.motion, correction.log - told.ratio
@@ -107,7 +117,7 @@ class Steadier:
         )
         if is_reference:
             self.follow_from(depth_hw, camera, correction)
-        return Steadied(correction, odometry)
+        return Steadied(correction, odometry, step, begins=is_reference and not correction.inliers)
 
     def replay(
         self,
@@ -132,7 +142,7 @@ class Steadier:
             before the next :meth:`update`. Else ``None``.
         """
         told = None if ratio is None else _Told(ratio, ratio_std, 1, None)
-        correction, is_reference, begins = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
+        correction, is_reference, begins, _ = self._step(told, tracks, time_s=time_s, scene_cut=scene_cut)
         self._odometer.replay(
             odometry, is_known=correction.inliers > 0, begins=begins, is_reference=is_reference, unit=unit
         )
@@ -145,25 +155,26 @@ class Steadier:
 
     def _step(
         self, told: _Told | None, tracks: Tracks, *, time_s: float, scene_cut: bool
-    ) -> tuple[ScaleCorrection, bool, bool]:
-        """The correction of a frame by what geometry has told, whether the frame is the next reference, and whether a
-        shot begins with it, or would be lost with it what was known."""
+    ) -> tuple[ScaleCorrection, bool, bool, FilterStep | None]:
+        """The correction of a frame by what geometry has told, whether the frame is the next reference, whether a shot
+        begins with it, or would be lost with it what was known, and what it has done to the filter."""
         gap_s = self._advance_clock(time_s)
         correction, log_std, inliers = 0.0, self._filter.noise, 0
-        ratio, ratio_std = None, 0.0
+        ratio, ratio_std, step = None, 0.0, None
         found = told is not None
         if told is not None:
             ratio, ratio_std, inliers = told.ratio, told.ratio_std, told.inliers
-            correction, log_std = self._filter.update(ratio, ratio_std, gap_s)
-            if not abs(correction) < _FARTHEST:
+            step = self._filter.update(ratio, ratio_std, gap_s)
+            correction, log_std = step.correction, step.deviation
+            if not abs(correction) < FARTHEST:
                 found, correction, log_std, inliers = False, 0.0, self._filter.noise, 0
         is_reference = tracks.renewed or not self._has_begun or scene_cut
         begins = not self._has_begun or scene_cut or self._is_told
         if is_reference:
-            if found:
-                self._filter.rebase(log_std)
+            if found and step is not None:
+                step = self._filter.rebase(step)
             else:
-                self._filter.restart()
+                step = self._filter.restart()
                 self._resets += scene_cut or self._is_told
             self._is_told = False
         self._has_begun = True
@@ -171,7 +182,7 @@ class Steadier:
         made = ScaleCorrection(
             log=correction, log_std=log_std, inliers=inliers, resets=self._resets, ratio=ratio, ratio_std=ratio_std
         )
-        return made, is_reference, begins
+        return made, is_reference, begins, step
 
     def _told_by(self, tracks: Tracks, depth_hw: DepthGrid, camera: CameraIntrinsics, *, zooms: bool) -> _Told | None:
         """What the points that were followed into this frame tell of it."""

@@ -350,6 +350,65 @@ def test_a_file_fills_its_batches() -> None:
     assert all(size % 4 == 0 or size == 22 for size in first_of_batch), sizes
 
 
+@pytest.mark.parametrize(("capacity", "batch"), [(1, 1), (4, 2)])
+def test_a_file_s_frame_is_collected_once_those_behind_it_that_tell_of_it_are_there(capacity: int, batch: int) -> None:
+    submitted: list[int] = []
+    ahead: list[int] = []
+    estimator = ScriptedEstimator(
+        capacity=capacity,
+        batch=batch,
+        hindsight=5,
+        on_submit=submitted.append,
+        on_collect=lambda i: ahead.append(submitted[-1] - i),
+    )
+    source = ScriptedSource(30, hook=sleep(0.003))  # slower than the estimator
+    sink = ScriptedSink()
+    config = PipelineConfig(ring_slots=12)
+    (status,) = finish(Pipeline(Stream(source=source, estimator=estimator, sinks=[sink]), config=config))
+    assert sink.written == list(range(30))
+    assert status.processed == 30
+    assert all(5 <= count < 5 + capacity for count in ahead[:-5]), ahead
+    assert ahead[-5:] == [4, 3, 2, 1, 0]
+
+
+def test_frames_that_lack_those_behind_them_are_given_up_where_a_run_is_stopped() -> None:
+    held = threading.Event()
+    source = ScriptedSource(1000, hook=lambda index: held.wait(SOON) if index == 12 else None)
+    estimator, sink = ScriptedEstimator(capacity=1, hindsight=5), ScriptedSink()
+    config = PipelineConfig(ring_slots=12)
+    pipeline = Pipeline(Stream(source=source, estimator=estimator, sinks=[sink]), config=config)
+    pipeline.start()
+    deadline = time.monotonic() + SOON
+    while len(sink.written) < 7:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    pipeline.stop()
+    held.set()
+    (status,) = await_end(pipeline)
+    assert sink.written == list(range(7))  # not 7 to 11, of which each has fewer than five behind it
+    assert (status.processed, estimator.closed, sink.closed) == (7, 1, 1)
+
+
+def test_files_side_by_side_have_their_later_frames_each() -> None:
+    ahead: list[list[int]] = [[], []]
+
+    def stream(number: int, seconds: float) -> Stream:
+        submitted: list[int] = []
+        estimator = ScriptedEstimator(
+            capacity=2,
+            hindsight=4,
+            on_submit=submitted.append,
+            on_collect=lambda i: ahead[number].append(submitted[-1] - i),
+        )
+        source = ScriptedSource(40, hook=sleep(seconds))
+        return Stream(source=source, estimator=estimator, sinks=[ScriptedSink()], name=str(number))
+
+    finish(Pipeline(stream(0, 0.0), stream(1, 0.004), config=PipelineConfig(ring_slots=12)))
+    for counts in ahead:
+        assert len(counts) == 40
+        assert all(count >= 4 for count in counts[:-4]), counts
+
+
 def test_a_camera_s_next_frame_is_submitted_between_the_network_and_the_rest_of_the_frame_before() -> None:
     log: list[tuple[str, int]] = []
 

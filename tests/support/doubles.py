@@ -118,13 +118,14 @@ class ScriptedEstimator:
         *,
         capacity: int = 2,
         batch: int = 1,
+        hindsight: int = 0,
         on_submit: Hook = nothing,
         on_wait: Hook = nothing,
         on_collect: Hook = nothing,
         on_close: Callable[[], None] = lambda: None,
         uniform: bool = True,
     ):
-        self.capacity, self.batch = capacity, batch
+        self.capacity, self.batch, self.hindsight = capacity, batch, hindsight
         self.closed = 0
         self.with_image: set[bool] = set()
         self._uniform = uniform
@@ -135,7 +136,7 @@ class ScriptedEstimator:
         return np.empty(size, np.uint8)
 
     def submit(self, lease: Lease, *, with_image: bool) -> None:
-        assert len(self._leases) < self.capacity
+        assert len(self._leases) < self.capacity + self.hindsight
         self.with_image.add(with_image)
         self._on_submit(lease.frame.capture.index)
         self._leases.append(lease)

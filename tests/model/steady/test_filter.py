@@ -18,7 +18,7 @@ def steadied(raw: Array, *, rate: float = 30.0, std: float = 0.002, seed: int = 
     out = [raw[0]]
     for scale in raw[1:]:
         ratio = raw[0] - scale + std * rng.standard_normal()
-        out.append(scale + scale_filter.update(ratio, std, 1 / rate)[0])
+        out.append(scale + scale_filter.update(ratio, std, 1 / rate).correction)
     return np.array(out)
 
 
@@ -39,7 +39,7 @@ def test_jitter_shrinks_to_a_fifth_and_stays_around_the_networks_own_mean(rate: 
 def test_geometry_that_drifts_is_held_by_the_network() -> None:
     drift = -0.0005 * np.arange(1800)  # a false 0.05 % a frame would be a factor of 2.5 in a minute
     scale_filter = ScaleFilter()
-    corrections = [scale_filter.update(error, 0.001, 1 / 30)[0] for error in drift]
+    corrections = [scale_filter.update(error, 0.001, 1 / 30).correction for error in drift]
     assert abs(corrections[-1]) < 0.05
 
 
@@ -51,8 +51,7 @@ def test_a_change_of_the_networks_scale_is_followed_in_a_second_or_two() -> None
 
 
 def test_geometry_that_says_nothing_leaves_the_network_as_it_is() -> None:
-    correction, _ = ScaleFilter().update(0.3, 10.0, 1 / 30)
-    assert abs(correction) < 0.05
+    assert abs(ScaleFilter().update(0.3, 10.0, 1 / 30).correction) < 0.05
 
 
 def test_after_a_restart_the_level_is_forgotten() -> None:
@@ -60,4 +59,4 @@ def test_after_a_restart_the_level_is_forgotten() -> None:
     for _ in range(30):
         scale_filter.update(-0.1, 0.001, 1 / 30)
     scale_filter.restart()
-    assert scale_filter.update(0.0, 0.001, 1 / 30)[0] == 0.0
+    assert scale_filter.update(0.0, 0.001, 1 / 30).correction == 0.0

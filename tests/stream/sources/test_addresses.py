@@ -44,7 +44,7 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
         str(tmp_path / "text.txt"): "not a video",
         str(tmp_path / "drawing.svg"): "no decoder",
         str(tmp_path / "missing.mp4"): "no such file",
-        str(tmp_path / "folder"): "no pictures",
+        str(tmp_path / "folder"): "neither pictures nor videos",
         "webcam:93": "no such camera",
         "/dev/video93": "no such camera",
         "gopher://host/video": "cannot read gopher://",

@@ -132,8 +132,8 @@ def timed(
         Held-out scenes on the page.
     """
     _log_plainly()
-    config = by_the_clock(config, minutes)
     place = choose_device(device)
+    config = by_the_clock(config, minutes, on_gpu=place.type == "cuda")
     prepare_process(place)
     processes = processes or os.cpu_count() or 1
     pools = pools_for(folder, network_config(config, start_from), minutes, processes)

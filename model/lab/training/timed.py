@@ -27,20 +27,29 @@ SHARES: dict[StageName, float] = {"backbone": 0.43, "tiles": 0.25, "depth": 0.1,
 """Of the time. What is left is for the first pictures, the validations and the page."""
 SMALL_PICTURES_UNTIL = 0.3
 """Share of the time after which rendering turns to whole pictures; the stages that need those begin at 0.43."""
+GPU_BATCHES: dict[StageName, int] = {"backbone": 256, "tiles": 32, "depth": 64, "boundaries": 64, "fov": 256}
+"""Pictures a step that keep a GPU busy. The configuration has those for a processor."""
 FIRST_LARGE_SEED = 1_000_000_000
 _FASTEST = 100  # pictures a second and core that no renderer reaches: how large a pool is made
 _FREE_SHARE = 0.4  # of the disk, for each of the two pools at most
 
 
-def by_the_clock(config: TrainConfig, minutes: float) -> TrainConfig:
+def by_the_clock(config: TrainConfig, minutes: float, *, on_gpu: bool = False) -> TrainConfig:
     """``config`` with stages that take their share of ``minutes``.
+
+    ``on_gpu``: and with a GPU's batches, where it has the usual ones.
 
     Raises:
         ConfigError: ``minutes`` is not above zero.
     """
     if not 0 < minutes < float("inf"):
         raise ConfigError(f"`minutes` must be above 0, not {minutes}")
-    stages = {name: replace(config.stage(name), seconds=60 * minutes * SHARES[name]) for name in STAGES}
+    stages = {}
+    for name in STAGES:
+        stage = config.stage(name)
+        is_usual = stage.batch == type(stage)().batch
+        batch = GPU_BATCHES[name] if on_gpu and is_usual else stage.batch
+        stages[name] = replace(stage, seconds=60 * minutes * SHARES[name], batch=batch)
     return replace(config, **stages)  # type: ignore[arg-type]
 
 

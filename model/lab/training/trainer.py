@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.engine.precision import choose
-from model.lab.training.batch import Batch, batches, validation
+from model.lab.training.batch import Batch, Pictures, batches, validation
 from model.lab.training.config import STAGES, StageConfig, StageName, TrainConfig
 from model.lab.training.curves import draw_curves
 from model.lab.training.optimizers import optimizers_for
@@ -37,6 +37,7 @@ MAX_GRADIENT = 1.0
 CHECKED_AFTER = 100
 """Steps of a stage after which it must not know less than before it."""
 MAX_LOSS_OF_DELTA = 0.03
+_TOLD_EVERY_S = 0.2
 
 
 class Trainer:
@@ -120,8 +121,8 @@ class Trainer:
             for optimizer, state in zip(optimizers, self._resumed["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
             averaged.load_state_dict(self._resumed["averaged"])
-        pool = self._pool_for(learner.size)
-        exam = validation(pool, learner.size)
+        pictures = Pictures(self._pool_for(learner.size), self._device)
+        exam = validation(pictures, learner.size)
 
         begun = None
         if name in ("depth", "boundaries") and step == 0 and (stage.seconds or stage.steps > CHECKED_AFTER):
@@ -129,11 +130,11 @@ class Trainer:
             learner.train()
             _log.info("%s begins with δ1 %.3f, AbsRel %.3f", name, begun["δ1"], begun["AbsRel"])
 
-        recent: dict[str, float] = {}
-        examined = time.monotonic()
+        recent = _Recent()
+        examined = told = time.monotonic()
         clock = _StageClock(stage, step, spent)
         feed = batches(
-            pool,
+            pictures,
             seed=self._config.seed * len(STAGES) + STAGES.index(name),
             start=step,
             count=stage.batch,
@@ -146,24 +147,24 @@ class Trainer:
                 if over:
                     break
                 rate = _learning_rate(stage.learning_rate, clock.done(step), clock.total)
-                losses = self._step(learner, batch, optimizers, rate)
+                recent.note(*self._step(learner, batch, optimizers, rate))
                 averaged.update_parameters(learner)
                 step += 1
                 # Asked once a step: a clock that is asked twice could end the stage without its last validation.
                 over = clock.done(step) >= clock.total
-                for key, value in losses.items():
-                    recent[key] = value if key not in recent else 0.98 * recent[key] + 0.02 * value
-                progress.update(
-                    bar, completed=clock.done(step), loss="  ".join(f"{k} {v:.4f}" for k, v in recent.items())
-                )
+                if time.monotonic() - told > _TOLD_EVERY_S:
+                    text = "  ".join(f"{k} {v:.4f}" for k, v in recent.read().items())
+                    progress.update(bar, completed=clock.done(step), loss=text)
+                    told = time.monotonic()
                 if begun and step == CHECKED_AFTER:
                     # Of the weights themselves: the average still is what it was at the start.
                     self._compare(name, begun, self._examine(learner, exam, stage.batch))
                     learner.train()
                 is_due = over or time.monotonic() - examined > self._config.validate_every
+                losses = recent.read() if is_due or self._stopping else {}
                 if is_due:
                     figures = self._examine(averaged.module, exam, stage.batch)
-                    self._record({"stage": name, "step": step, **recent, **figures})
+                    self._record({"stage": name, "step": step, **losses, **figures})
                     progress.console.print(f"{name} {step}: " + "  ".join(f"{k} {v:.3f}" for k, v in figures.items()))
                     examined = time.monotonic()
                 if is_due or self._stopping:
@@ -175,21 +176,20 @@ class Trainer:
 
     def _step(
         self, learner: Task, batch: Batch, optimizers: list[torch.optim.Optimizer], rate: float
-    ) -> dict[str, float]:
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses and the gradient's norm, on the device: who reads them waits for the step."""
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-            losses = learner.loss(batch.to(self._device))
+            losses = learner.loss(batch)
         total: Tensor = torch.stack(list(losses.values())).sum()
         learner.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(learner.parameters(), MAX_GRADIENT)
-        if not math.isfinite(float(norm)):
-            raise ModelError("the gradient is no number; go on from the checkpoint with a lower learning rate")
         for optimizer in optimizers:
             optimizer.step()
-        return {key: float(value.detach()) for key, value in losses.items()}
+        return {key: value.detach() for key, value in losses.items()}, norm
 
     @torch.no_grad()
     def _examine(self, learner: Any, exam: Batch, count: int) -> dict[str, float]:
@@ -197,9 +197,7 @@ class Trainer:
         learner.eval()
         absrel, delta, focal = [], [], []
         for start in range(0, len(exam.fov_B), count):
-            part = Batch(*(t[start : start + count] for t in (exam.x_B3SS, exam.target_BSS, exam.fov_B))).to(
-                self._device
-            )
+            part = Batch(*(t[start : start + count] for t in (exam.x_B3SS, exam.target_BSS, exam.fov_B)))
             C_BSS, fov_B = learner.predict(part)
             if C_BSS is not None:
                 truth = part.target_BSS > LEAST_C
@@ -337,6 +335,33 @@ def network_config(config: TrainConfig, start_from: str | None) -> NetworkConfig
     if config.preset not in PRESETS:
         raise ConfigError(f"there is no preset {config.preset!r}; there are {', '.join(PRESETS)}")
     return PRESETS[config.preset]
+
+
+class _Recent:
+    """Running means of the losses, kept on the device: a GPU that was asked after each step would wait for the host."""
+
+    def __init__(self) -> None:
+        self._means: dict[str, Tensor] = {}
+        self._sum_of_norms: Tensor | None = None
+
+    def note(self, losses: dict[str, Tensor], norm: Tensor) -> None:
+        """Take in a step."""
+        for key, value in losses.items():
+            now = value.float()
+            self._means[key] = torch.lerp(self._means[key], now, 0.02) if key in self._means else now
+        # A sum is finite as long as all of it is.
+        self._sum_of_norms = norm if self._sum_of_norms is None else self._sum_of_norms + norm
+
+    def read(self) -> dict[str, float]:
+        """The means, once the device has come so far.
+
+        Raises:
+            ModelError: the gradient became infinite or not a number since the last time.
+        """
+        if self._sum_of_norms is not None and not math.isfinite(float(self._sum_of_norms)):
+            raise ModelError("the gradient is no number; go on from the checkpoint with a lower learning rate")
+        self._sum_of_norms = None
+        return {key: float(value) for key, value in self._means.items()}
 
 
 class _StageClock:

@@ -9,11 +9,13 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from model.lab.training import config as stages
+from model.lab.training import trainer as trainer_module
 from model.lab.training.batch import held_back
 from model.lab.training.config import STAGES, TrainConfig
 from model.lab.training.pool import Pool, PoolConfig, render
@@ -40,6 +42,11 @@ def test_stages_share_the_minutes_and_keep_their_other_numbers() -> None:
     assert 500 < sum(seconds) < 600
 
 
+def test_a_gpu_has_larger_batches_but_for_those_that_were_chosen() -> None:
+    config = by_the_clock(TrainConfig(depth=stages.Depth(batch=7)), 10, on_gpu=True)
+    assert [config.stage(name).batch for name in STAGES] == [256, 32, 7, 64, 256]
+
+
 @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan"), float("inf")])
 def test_minutes_that_cannot_be_are_refused(minutes: float) -> None:
     with pytest.raises(ConfigError, match="`minutes`"):
@@ -55,27 +62,37 @@ def test_pools_share_no_seed_and_keep_their_size(tmp_path: Path) -> None:
     assert again.count == 3
 
 
-def test_a_stage_by_the_clock_ends_in_time_and_resumes_with_the_rest(tmp_path: Path, tiny: str) -> None:
+def test_a_stage_by_the_clock_ends_in_time_and_resumes_with_the_rest(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     list(render(tmp_path / "pool", PoolConfig(count=4, size=64, samples=1), processes=1))
     off = {name: replace(TrainConfig().stage(name), steps=0) for name in STAGES[1:]}
     config = replace(TrainConfig(backbone=stages.Backbone(seconds=6, batch=1), validate_every=0), **off)  # type: ignore[arg-type]
     pool = Pool.open(tmp_path / "pool")
-    trainer = Trainer(tmp_path / "run", [pool], config, start_from=tiny)
-    step = trainer._step
+    seconds = 0.0
+    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(monotonic=lambda: seconds))
 
-    def stop_in_the_last_second(*args: object) -> object:
-        if time.monotonic() - began > 5:
-            trainer.stop()
-        return step(*args)  # type: ignore[arg-type]
+    def run(*, stop_at: int) -> tuple[Path | None, int]:
+        """A run whose steps take a second each. Returns what it left, and how many steps it took."""
+        trainer, taken = Trainer(tmp_path / "run", [pool], config, start_from=tiny), 0
+        step = trainer._step
 
-    trainer._step = stop_in_the_last_second  # type: ignore[method-assign, assignment]
-    began = time.monotonic()
-    assert trainer.run() is None
-    began = time.monotonic()
-    assert Trainer(tmp_path / "run", [pool], config, start_from=tiny).run() is not None
-    assert time.monotonic() - began < 5  # not the six seconds all over again
+        def slow(*args: object) -> object:
+            nonlocal seconds, taken
+            seconds, taken = seconds + 1, taken + 1
+            if taken == stop_at:
+                trainer.stop()
+            return step(*args)  # type: ignore[arg-type]
+
+        trainer._step = slow  # type: ignore[method-assign, assignment]
+        return trainer.run(), taken
+
+    assert run(stop_at=4) == (None, 4)
+    trained, taken = run(stop_at=0)
+    assert trained is not None
+    assert taken == 2  # not the six seconds all over again
     last = json.loads((tmp_path / "run" / "history.jsonl").read_text().splitlines()[-1])
-    assert last["step"] > 2
+    assert last["step"] == 6
 
 
 def test_a_terminated_rendering_leaves_no_process(tmp_path: Path) -> None:

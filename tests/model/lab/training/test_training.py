@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from model.lab import scenes
 from model.lab.training import config as stages
 from model.lab.training import trainer
 from model.lab.training.__main__ import main
-from model.lab.training.batch import Batch, augment, batches, draw, held_back, validation
+from model.lab.training.augment import Changes, changed
+from model.lab.training.batch import Batch, Pictures, batches, draw, held_back, validation
 from model.lab.training.config import STAGES, StageName, TrainConfig
 from model.lab.training.losses import derivative_losses, mean_log_error
 from model.lab.training.optimizers import optimizers_for
@@ -187,11 +188,15 @@ def test_seeds_held_out_for_evaluation_cannot_be_trained_on() -> None:
         PoolConfig(count=2, first_seed=2**31 - 1)
 
 
+def on_cpu(pool: Pool) -> Pictures:
+    return Pictures(pool, torch.device("cpu"))
+
+
 def test_batches_depend_on_seed_and_number_alone(pool: Pool) -> None:
-    feed = batches(pool, seed=5, start=0, count=2, size=64)
+    feed = batches(on_cpu(pool), seed=5, start=0, count=2, size=64)
     first, second = next(feed), next(feed)
     feed.close()
-    resumed = batches(pool, seed=5, start=1, count=2, size=64)
+    resumed = batches(on_cpu(pool), seed=5, start=1, count=2, size=64)
     assert torch.equal(next(resumed).x_B3SS, second.x_B3SS)
     resumed.close()
     assert not torch.equal(first.x_B3SS, second.x_B3SS)
@@ -199,28 +204,106 @@ def test_batches_depend_on_seed_and_number_alone(pool: Pool) -> None:
 
 def test_held_back_pictures_are_never_drawn(pool: Pool) -> None:
     assert held_back(pool) == 1
-    assert len(validation(pool, 64).fov_B) == 1
+    assert len(validation(on_cpu(pool), 64).fov_B) == 1
     focal = float(pool.focal[0])
     rng = np.random.default_rng(0)
-    drawn = torch.cat([0.5 / torch.tan(torch.deg2rad(draw(pool, rng, 8, 64).fov_B) / 2) for _ in range(8)])
+    drawn = torch.cat([0.5 / torch.tan(torch.deg2rad(draw(on_cpu(pool), rng, 8, 64).fov_B) / 2) for _ in range(8)])
     assert float((drawn - focal).abs().min()) > 1e-4
 
 
-def test_a_crop_lengthens_the_focal_length_as_it_magnifies() -> None:
+def test_what_is_held_back_is_shown_as_it_is(pool: Pool) -> None:
+    size = pool.config.size
+    batch = validation(on_cpu(pool), size)
+    shown = torch.from_numpy(pool.image[[0]]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert float((batch.x_B3SS - shown).abs().max()) < 1e-5
+    truth = torch.from_numpy(pool.inverse_depth[[0]].astype(np.float32)) * float(pool.focal[0])
+    assert torch.equal(batch.target_BSS, truth)
+
+
+def square(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A white square on black, 128 pixels, at 2 m."""
+    image = torch.zeros(count, 128, 128, 3, dtype=torch.uint8)
+    image[:, 54:74, 54:74] = 255
+    return image, torch.full((count, 128, 128), 0.5, dtype=torch.float16)
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_a_crop_lengthens_the_focal_length_as_it_magnifies(size: int) -> None:
     """A square of known size stays ``C``-consistent: its width in the picture over ``C`` never changes."""
-    image = np.zeros((128, 128, 3), np.uint8)
-    image[54:74, 54:74] = 255
-    inverse_depth = np.full((128, 128), 0.5, np.float16)
-    rng = np.random.default_rng(1)
-    focals = set()
-    for _ in range(40):
-        pixels, inverse, focal = augment(rng, image, inverse_depth, 0.8, 256)
-        row = pixels[128].mean(axis=1)
-        width = np.count_nonzero(row > (row.min() + row.max()) / 2) / 256
-        assert width / focal == pytest.approx(20 / 128 / 0.8, rel=0.06)
-        assert np.all(inverse == 0.5)
-        focals.add(round(focal, 3))
-    assert len(focals) > 10
+    changes = Changes.draw(np.random.default_rng(1), 40)
+    x, inverse = changed(*square(40), changes, size)
+    row = x[:, :, size // 2].mean(1)
+    levels = row.amin(1) + row.amax(1)
+    width = (row > levels[:, None] / 2).float().mean(1)
+    focal = torch.from_numpy(0.8 * changes.zoom_x)
+    assert width / focal == pytest.approx(np.full(40, 20 / 128 / 0.8), rel=0.06 if size == 256 else 0.16)
+    assert torch.all(inverse == 0.5)
+    assert len({round(float(f), 3) for f in focal}) > 10
+
+
+@pytest.mark.needs_cuda
+def test_a_gpu_keeps_pictures_that_become_ready_and_makes_the_same_batches(tmp_path: Path) -> None:
+    size, count = 64, 6
+    pool = Pool.create(tmp_path / "pool", PoolConfig(count=count, size=size))
+    rng = np.random.default_rng(3)
+
+    def put(index: int) -> None:
+        image = rng.integers(0, 256, (size, size, 3), np.uint8)
+        pool.put(index, image, rng.uniform(1, 5, (size, size)).astype(np.float32), 50.0)
+
+    put(0)
+    put(1)
+    gpu, cpu = Pictures(pool, torch.device("cuda")), on_cpu(pool)
+    assert gpu.ready().tolist() == [True, True] + [False] * 4
+    put(2)
+    gpu._looked_s = -1e9  # long ago
+    assert np.flatnonzero(gpu.ready()).tolist() == [0, 1, 2]
+    changes = replace(Changes.draw(rng, 3), noise=np.zeros(3, np.float32))  # devices draw noise of their own
+    indices = np.array([2, 0, 1])
+    there, here = (pictures.take(indices, changes, size) for pictures in (gpu, cpu))
+    for field in fields(Batch):
+        one, other = (getattr(batch, field.name) for batch in (there, here))
+        assert one.device.type == "cuda"
+        assert float((one.cpu() - other).abs().mean()) < 1e-3
+
+
+def test_a_mirrored_picture_has_mirrored_depth() -> None:
+    rng = np.random.default_rng(2)
+    image = torch.from_numpy(rng.integers(0, 256, (1, 64, 64, 3), np.uint8))
+    inverse = torch.from_numpy(rng.random((1, 64, 64)).astype(np.float16))
+    plain = Changes.none(1)
+    mirrored = replace(plain, mirror=-plain.mirror)
+    for one, other in zip(changed(image, inverse, plain, 64), changed(image, inverse, mirrored, 64), strict=True):
+        assert float((one.flip(-1) - other).abs().max()) < 1e-4
+
+
+def test_colours_change_as_they_are_told() -> None:
+    """Against the same in numpy, one pixel for all."""
+    plain = Changes.none(1)
+    image = torch.tensor([200, 100, 50], dtype=torch.uint8).expand(1, 8, 8, 3)
+    inverse = torch.zeros(1, 8, 8, dtype=torch.float16)
+    one = {name: np.float32([value]) for name, value in (("saturation", 0.6), ("gamma", 1.3), ("contrast", 0.9))}
+    changes = replace(plain, **one, shift=np.float32([0.05]), balance=np.float32([[1.1, 1.0, 0.9]]))
+    x, _ = changed(image, inverse, changes, 8)
+    rgb = np.array([200, 100, 50]) / 255
+    grey = rgb @ [0.299, 0.587, 0.114]
+    rgb = (grey + 0.6 * (rgb - grey)) ** 1.3 * [1.1, 1.0, 0.9]
+    rgb = 0.5 + 0.9 * (rgb - 0.5) + 0.05
+    assert x[0, :, 3, 3].numpy() == pytest.approx(2 * rgb - 1, abs=1e-5)
+
+
+def test_blur_and_noise_are_as_wide_as_they_are_told() -> None:
+    image, inverse = square(3)
+    changes = replace(
+        Changes.none(3), blur=np.float32([0, 1.0, 0]), noise=np.float32([0, 0, 0.03]), contrast=np.full(3, 0.5, "f4")
+    )
+    x, _ = changed(image, inverse, changes, 128)
+    edge = torch.diff(x[1, 0, 64, 46:62])
+    place = torch.arange(len(edge)) - (edge * torch.arange(len(edge))).sum() / edge.sum()
+    assert float(((edge * place**2).sum() / edge.sum()).sqrt()) == pytest.approx(1.0, abs=0.03)
+    assert float(torch.diff(x[0, 0, 64, 46:62]).count_nonzero()) == 1
+    assert float((x[2] - x[0]).std()) == pytest.approx(2 * 0.03, rel=0.03)
+    assert float((x[2] - x[0])[:, :40].mean().abs()) < 0.002
 
 
 # Start and steps ------------------------------------------------------------------------------------------------------
@@ -379,7 +462,7 @@ def test_steps_lower_the_loss(pool: Pool, name: StageName, rate: float) -> None:
     init_for_training(network, 0)
     learner = task(name, network)
     optimizers = optimizers_for(learner.trained(), stages.Depth(learning_rate=rate))
-    batch = validation(pool, learner.size)
+    batch = validation(on_cpu(pool), learner.size)
     losses = []
     for _ in range(25):
         loss = torch.stack(list(learner.loss(batch).values())).sum()
@@ -395,7 +478,7 @@ def test_the_fov_stage_changes_its_branch_alone(pool: Pool) -> None:
     network = DepthProNetwork(TINY)
     init_random(network, 0)
     learner = task("fov", network)
-    x = validation(pool, learner.size)
+    x = validation(on_cpu(pool), learner.size)
     torch.testing.assert_close(  # the shortcut through the smallest picture is the network itself
         learner.predict(x)[1],
         network(torch.nn.functional.interpolate(x.x_B3SS, scale_factor=4, mode="nearest"))[1],
@@ -648,7 +731,7 @@ def test_the_tiles_stage_changes_its_part_alone(pool: Pool) -> None:
     """And keeps what the others know: all that they say travels in channels that they share with nobody."""
     network, x = with_details(PRESETS["nano"]), pictures(PRESETS["nano"])
     learner = task("tiles", network)
-    batch = draw(pool, np.random.default_rng(0), 2, learner.size)
+    batch = draw(on_cpu(pool), np.random.default_rng(0), 2, learner.size)
     optimizers = optimizers_for(learner.trained(), stages.Depth(learning_rate=1e-3))
     before = {key: p.detach().clone() for key, p in network.named_parameters()}
     for _ in range(2):

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.text import Text
 
 from stream.command_line import with_options
+from stream.errors import printable
 from stream.frame import FocalEstimate
 from stream.jobs.batch import Place
 from stream.ports import SourceInfo
@@ -53,7 +54,7 @@ class _Formatter(logging.Formatter):
     """Names fields as options, as they are typed."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        return with_options(super().formatMessage(record))
+        return printable(with_options(super().formatMessage(record)))
 
 
 class Display:
@@ -179,4 +180,4 @@ def _failures(status: Status) -> list[str]:
 def _sink_line(sink: SinkStatus) -> str:
     lost = f", {sink.lost} lost" if sink.lost else ""
     failed = f" - FAILED: {sink.error}" if sink.error is not None else ""
-    return f"{sink.written} frames → {sink.name}{lost}{failed}"
+    return printable(f"{sink.written} frames → {sink.name}{lost}{failed}")

@@ -44,5 +44,11 @@ class WeightsError(ModelError):
 
 
 def one_line(error: object) -> str:
-    """What an error says, on one line however many it takes."""
-    return " ".join(str(error).split())
+    """What an error says, on one line however many it takes, and :func:`printable`."""
+    return printable(" ".join(str(error).split()))
+
+
+def printable(text: str) -> str:
+    """``text`` without line feeds or codes that a terminal would obey, which names of files may hold: they are spelled
+    out, as in Python."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -471,3 +472,19 @@ def test_frames_of_files_alone_wait_for_later_ones(live: bool, asked: int | None
 def test_frames_of_a_camera_are_not_to_wait() -> None:
     with pytest.raises(ConfigError, match="`steady_hindsight` waits for later frames"):
         run_stream.estimator_config_for(SourceInfo(name="cam", live=True), EstimatorConfig(steady_hindsight=3))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such names")
+def test_a_name_that_a_terminal_would_obey_is_spelled_out(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    name = "red \x1b[31m\nline"
+    write_video(tmp_path / f"{name}.mp4", 3)
+    status, out, err = run(f"{name}.mp4", "--sink", f"{name}.mkv?codec=ffv1")
+    assert status == 0, err
+    assert (tmp_path / f"{name}.mkv").exists()
+    assert "3 frames → red \\x1b[31m\\nline.mkv" in out
+    assert "\x1b" not in out + err
+    (tmp_path / f"{name}.mp4").write_bytes(b"no video")
+    status, out, err = run(f"{name}.mp4", tmp_path / "none.mp4", "--out", "out")
+    assert status == 3
+    assert "FAILED red \\x1b[31m\\nline.mp4: " in out
+    assert "\x1b" not in out + err

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stream.errors import ConfigError, DepthStreamError, one_line
+from stream.errors import ConfigError, DepthStreamError, one_line, printable
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Outcome:
         return "\n".join(
             [
                 f"{total} {'video' if total == 1 else 'videos'}: {told}",
-                *(f"FAILED {name}: {why}" for name, why in self.failed),
+                *(f"FAILED {printable(name)}: {why}" for name, why in self.failed),
             ]
         )
 

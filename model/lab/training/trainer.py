@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import pickle
 import time
@@ -24,6 +23,7 @@ from model.lab.training.batch import Batch, Pictures, batches, validation
 from model.lab.training.config import STAGES, StageConfig, StageName, TrainConfig
 from model.lab.training.curves import draw_curves
 from model.lab.training.optimizers import optimizers_for
+from model.lab.training.pace import Recent, StageClock, learning_rate
 from model.lab.training.pool import Pool
 from model.lab.training.start import init_for_training
 from model.lab.training.tasks import LEAST_C, Task, log_focal, task
@@ -130,9 +130,9 @@ class Trainer:
             learner.train()
             _log.info("%s begins with δ1 %.3f, AbsRel %.3f", name, begun["δ1"], begun["AbsRel"])
 
-        recent = _Recent()
+        recent = Recent()
         examined = told = time.monotonic()
-        clock = _StageClock(stage, step, spent)
+        clock = StageClock(stage, step, spent)
         feed = batches(
             pictures,
             seed=self._config.seed * len(STAGES) + STAGES.index(name),
@@ -146,7 +146,7 @@ class Trainer:
             for batch in feed:
                 if over:
                     break
-                rate = _learning_rate(stage.learning_rate, clock.done(step), clock.total)
+                rate = learning_rate(stage.learning_rate, clock.done(step), clock.total)
                 recent.note(*self._step(learner, batch, optimizers, rate))
                 averaged.update_parameters(learner)
                 step += 1
@@ -335,60 +335,6 @@ def network_config(config: TrainConfig, start_from: str | None) -> NetworkConfig
     if config.preset not in PRESETS:
         raise ConfigError(f"there is no preset {config.preset!r}; there are {', '.join(PRESETS)}")
     return PRESETS[config.preset]
-
-
-class _Recent:
-    """Running means of the losses, kept on the device: a GPU that was asked after each step would wait for the host."""
-
-    def __init__(self) -> None:
-        self._means: dict[str, Tensor] = {}
-        self._sum_of_norms: Tensor | None = None
-
-    def note(self, losses: dict[str, Tensor], norm: Tensor) -> None:
-        """Take in a step."""
-        for key, value in losses.items():
-            now = value.float()
-            self._means[key] = torch.lerp(self._means[key], now, 0.02) if key in self._means else now
-        # A sum is finite as long as all of it is.
-        self._sum_of_norms = norm if self._sum_of_norms is None else self._sum_of_norms + norm
-
-    def read(self) -> dict[str, float]:
-        """The means, once the device has come so far.
-
-        Raises:
-            ModelError: the gradient became infinite or not a number since the last time.
-        """
-        if self._sum_of_norms is not None and not math.isfinite(float(self._sum_of_norms)):
-            raise ModelError("the gradient is no number; go on from the checkpoint with a lower learning rate")
-        self._sum_of_norms = None
-        return {key: float(value) for key, value in self._means.items()}
-
-
-class _StageClock:
-    """How far a stage is: in steps, or in whole seconds of the clock. A resumed stage has the rest of its time."""
-
-    def __init__(self, stage: StageConfig, step: int, spent: float) -> None:
-        self._timed = stage.seconds > 0
-        self.total = max(round(stage.seconds), 1) if self._timed else stage.steps
-        self._began = time.monotonic() - spent
-        self._least = step + 1
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-    def done(self, step: int) -> int:
-        """What is done of ``total``. A stage takes at least one step, however late its time begins."""
-        if not self._timed:
-            return step
-        least = self.total if step >= self._least else self.total - 1
-        return min(int(self.seconds()), least)
-
-
-def _learning_rate(highest: float, done: int, total: int) -> float:
-    rise = max(total // 25, 1)
-    if done < rise:
-        return highest * (done + 1) / rise
-    return highest * 0.5 * (1 + math.cos(math.pi * (done - rise) / max(total - rise, 1)))
 
 
 def _progress() -> Progress:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from model.lab.training import config as stages
+from model.lab.training import pace
 from model.lab.training import trainer as trainer_module
 from model.lab.training.batch import held_back
 from model.lab.training.config import STAGES, TrainConfig
@@ -70,7 +71,8 @@ def test_a_stage_by_the_clock_ends_in_time_and_resumes_with_the_rest(
     config = replace(TrainConfig(backbone=stages.Backbone(seconds=6, batch=1), validate_every=0), **off)  # type: ignore[arg-type]
     pool = Pool.open(tmp_path / "pool")
     seconds = 0.0
-    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(monotonic=lambda: seconds))
+    for module in (trainer_module, pace):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: seconds))
 
     def run(*, stop_at: int) -> tuple[Path | None, int]:
         """A run whose steps take a second each. Returns what it left, and how many steps it took."""

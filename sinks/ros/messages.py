@@ -137,7 +137,7 @@ def scale_correction(frame: DepthFrame, head: ros.std_msgs__msg__Header, camera:
     status = ros.diagnostic_msgs__msg__DiagnosticStatus(
         level=0,
         name=f"{camera}: scale correction",
-        message="steadied" if told.inliers else "the network's own",
+        message="steadied" if told.log or told.inliers else "the network's own",
         hardware_id=camera,
         values=[ros.diagnostic_msgs__msg__KeyValue(key, repr(value)) for key, value in numbers.items()],
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from model.focal import CameraConfig, GivenCamera
-from model.scale import DepthScaler
+from model.scale import DepthScaler, ScaleConfig
 from sinks.files.journal import Record
 from stream.errors import ConfigError
 from stream.frame import Capture, DepthFrame, DepthScale, Frame, Geometry
@@ -58,6 +58,46 @@ def test_the_networks_own_depth_can_be_had_back(batch: int) -> None:
             assert np.array_equal(corrected.depth, own.depth)
     assert [frame.steady.resets for frame in steady if frame.steady] == [0] * 6 + [1] * 4
     assert sum(frame.steady.inliers > 25 for frame in steady if frame.steady) >= 4
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_later_frames_tell_of_the_scale_and_of_nothing_else(batch: int) -> None:
+    frames = [*passing(6), *passing(4, seed=9, first=6)]
+    raw, causal = depths(frames, steady="off", batch=batch), depths(frames, steady="scale", batch=batch)
+    seen = depths(frames, steady="scale", batch=batch, steady_hindsight=3)
+    assert [frame.capture.index for frame in seen] == list(range(10))
+    for own, before, after in zip(raw, causal, seen, strict=True):
+        assert before.steady is not None
+        assert after.steady is not None
+        assert np.allclose(after.depth / np.exp(after.steady.log), own.depth, rtol=1e-5)
+        assert replace(after.steady, log=0, log_std=0) == replace(before.steady, log=0, log_std=0)
+        assert (after.odometry, after.focal) == (before.odometry, before.focal)
+        if after.capture.index in (5, 9):  # nothing of its shot comes after it
+            assert after.steady == before.steady
+            assert np.array_equal(after.depth, before.depth)
+        else:
+            assert after.steady.log != before.steady.log
+            assert after.steady.log_std < before.steady.log_std
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_as_many_later_frames_count_as_were_asked_for(batch: int) -> None:
+    frames = passing(8)
+    whole = depths(frames, steady="scale", batch=batch, steady_hindsight=3)
+    for count, same in ((6, True), (5, False)):  # with and without the third frame behind frame 2
+        part = depths(frames[:count], steady="scale", batch=batch, steady_hindsight=3)
+        assert (part[2].steady == whole[2].steady) == same
+
+
+def test_where_a_distance_is_measured_no_frame_waits() -> None:
+    for scaler, frames in ((DepthScaler(ScaleConfig(scale_from="80,60=2")), 0), (DepthScaler(), 5)):
+        assert hindsight(scaler=scaler, steady="scale") == frames
+    assert hindsight(steady="off") == 0
+
+
+def hindsight(**options: object) -> int:
+    camera = GivenCamera(CameraConfig(fov=60))
+    return make_estimator(tiny_model(), camera=camera, steady_hindsight=5, **options).hindsight
 
 
 def test_where_the_camera_is_begins_anew_at_a_cut_and_is_known_only_where_the_scale_is_steadied() -> None:
@@ -114,23 +154,26 @@ def test_each_pixel_is_averaged_with_its_past_and_a_cut_begins_anew() -> None:
     assert steps[1] < 0.5 * steps[0]
 
 
-@pytest.mark.parametrize("steady", ["scale", "full"])
+@pytest.mark.parametrize(("steady", "later"), [("scale", 0), ("scale", 2), ("full", 0), ("full", 2)])
 def test_a_run_that_goes_on_knows_the_way_and_says_that_the_average_begins_anew(
-    steady: str, caplog: pytest.LogCaptureFixture
+    steady: str, later: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    frames = passing(8)
-    whole = depths(frames, steady=steady)
-    estimator = make_estimator(tiny_model(), camera=GivenCamera(CameraConfig(fov=60)), steady=steady)
+    frames, options = passing(8), {"steady": steady, "steady_hindsight": later}
+    whole = depths(frames, **options)
+    estimator = make_estimator(tiny_model(), camera=GivenCamera(CameraConfig(fov=60)), **options)
     for frame, made in zip(frames[:5], whole[:5], strict=True):
         estimator.replay(frame, Record.read(Record.of(made).line()))
     with caplog.at_level("INFO"):
         rest = collect_all(estimator, frames[5:])
-    told = [record.getMessage() for record in caplog.records if "average" in record.getMessage()]
-    assert told == ["`steady=full`: pixels are averaged anew behind frame 4"] * (steady == "full")
+    logged = [record.getMessage() for record in caplog.records if "average" in record.getMessage()]
+    assert logged == ["`steady=full`: pixels are averaged anew behind frame 4"] * (steady == "full")
     estimator.close()
     assert [frame.odometry for frame in rest] == [frame.odometry for frame in whole[5:]]
     assert rest[0].steady is not None
     assert rest[0].steady.averaged == 0
+    told = [[replace(f.steady, averaged=0) for f in made if f.steady] for made in (rest, whole[5:])]
+    assert told[0] == told[1]
+    assert len(told[0]) == 3
     if steady == "scale":
         assert all(np.array_equal(a.depth, b.depth) for a, b in zip(rest, whole[5:], strict=True))
 
@@ -139,6 +182,7 @@ def test_a_run_that_goes_on_knows_the_way_and_says_that_the_average_begins_anew(
     ("options", "complaint"),
     [
         ({"steady": "half"}, "`steady` is off, scale or full, not 'half'"),
+        ({"steady_hindsight": 251}, "`steady_hindsight` must be from 0 to 250 frames, not 251"),
         ({"steady_strength": 1.0}, "`steady_strength` must be from 0 to below 1, not 1.0"),
         ({"steady_threshold": 0.0}, "`steady_threshold` must be above 0 and at most 1, not 0.0"),
         ({"steady_persistence": -1}, "`steady_persistence` must be from 0 to 1000, not -1"),

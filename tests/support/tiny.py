@@ -99,7 +99,7 @@ def collect_all(estimator: DepthProEstimator, frames: list[Frame], *, with_image
     """As the pipeline does it: keep as many frames in flight as the estimator takes."""
     results: list[DepthFrame] = []
     for index, frame in enumerate(frames):
-        if index >= estimator.capacity:
+        if index >= estimator.capacity + estimator.hindsight:
             results.append(estimator.collect())
         estimator.submit(LooseLease(frame), with_image=with_image)
     while len(results) < len(frames):

@@ -45,6 +45,21 @@ def test_a_still_picture_keeps_its_reference_and_a_moving_one_gets_another() -> 
     assert [tracker.update(window(picture, 60 + 6 * k)).renewed for k in (1, 2, 3)] == [False, False, True]
 
 
+def test_what_rushes_through_the_middle_does_not_take_the_still_points_with_it() -> None:
+    """It is what phase correlation finds, and fewer points go with it than stay."""
+    middle = np.zeros((180, 320), np.float32)
+    middle[30:150, 60:260] = 1
+    middle = cv2.GaussianBlur(middle, (0, 0), 4)
+    behind, before = window(texture(), 60), [window(texture(5), x) for x in (20, 110)]
+    pictures = [(behind * (1 - middle) + rushing * middle).astype(np.uint8) for rushing in before]
+    tracker = MotionTracker()
+    tracker.update(pictures[0])
+    tracks = tracker.update(pictures[1])
+    moved = np.hypot(*(tracks.now_N2 - tracks.before_N2).T)
+    assert len(moved) > 70
+    assert np.quantile(moved, 0.9) < 0.5
+
+
 def test_nothing_is_followed_over_a_cut_or_on_a_bare_wall() -> None:
     tracker = MotionTracker()
     tracker.update(window(texture(), 60))

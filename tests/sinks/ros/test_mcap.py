@@ -271,6 +271,17 @@ def test_how_each_frames_scale_was_steadied_is_recorded(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("log", "inliers", "message"),
+    [(0.02, 120, "steadied"), (0.0, 0, "the network's own"), (0.02, 0, "steadied")],  # the last: by later frames alone
+)
+def test_it_is_said_whether_depth_is_the_networks_own(tmp_path: Path, log: float, inliers: int, message: str) -> None:
+    told = ScaleCorrection(log=log, log_std=0.004, inliers=inliers, resets=0)
+    record(f"{tmp_path / 'a.mcap'}", [replace(scene(0), steady=told)])
+    ((_, array),) = read(tmp_path / "a.mcap")["/camera/depth/scale_correction"]
+    assert array.status[0].message == message
+
+
 def test_where_the_camera_is_is_recorded(tmp_path: Path) -> None:
     record(f"{tmp_path / 'a.mcap'}?camera=left", [replace(scene(0), odometry=POSE), scene(1)])
     ((stored, told),) = read(tmp_path / "a.mcap")["/left/odometry"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from model.steady import Steadied, with_hindsight
+from model.steady import filter as filter_of_scale
 from model.steady.filter import FilterStep, ScaleFilter
 from stream.frame import ScaleCorrection
 
@@ -107,6 +108,23 @@ def test_it_says_what_all_frames_say_together(references: set[int]) -> None:
         logs, deviations = together(ratios[:last], stds[:last], corrections=corrections, references=references)
         assert [m.log for m in made] == pytest.approx(logs, abs=1e-9)
         assert [m.log_std for m in made] == pytest.approx(deviations, rel=1e-9)
+
+
+@pytest.mark.parametrize("references", [set(), {4, 9}])
+def test_the_filter_takes_the_textbooks_steps(references: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is beyond its gate, and how the network errs is known."""
+    monkeypatch.setattr(ScaleFilter, "_noise", lambda _filter: (NOISE, NOISE))
+    monkeypatch.setattr(filter_of_scale, "_DRIFT", DRIFT * math.sqrt(30))
+    rng = np.random.default_rng(5)
+    ratios, stds = 0.04 * rng.standard_normal(14), rng.uniform(0.005, 0.03, 14)
+    scale_filter = ScaleFilter()
+    steps = [scale_filter.restart()]
+    for k, (ratio, std) in enumerate(zip(ratios, stds, strict=True), 1):
+        step = scale_filter.update(ratio, std, 1 / 30)
+        steps.append(scale_filter.rebase(step) if k in references else step)
+    expected = [f.step for f in kalman(ratios, stds, references=references) if f.step is not None]
+    for step, textbook in zip(steps, expected, strict=True):
+        assert asdict(step) == pytest.approx(asdict(textbook), rel=1e-9, abs=1e-12)
 
 
 def test_alone_a_frame_is_as_the_filter_has_it() -> None:

@@ -127,6 +127,35 @@ def test_the_filter_takes_the_textbooks_steps(references: set[int], monkeypatch:
         assert asdict(step) == pytest.approx(asdict(textbook), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.8])
+def test_how_far_the_first_frame_of_a_later_shot_may_be_off_is_not_told_too_small(kept: float) -> None:
+    """Where neighbouring frames err alike, later ones tell less of it."""
+    off, told = [], []
+    for seed in range(60):
+        errors = correlated(66, kept=kept, seed=seed)
+        scale_filter = ScaleFilter()
+        for scale in errors[1:50]:
+            scale_filter.update(errors[0] - scale, 0.002, 1 / 30)
+        noise, first = scale_filter.noise, errors[50]
+        begin = frame(scale_filter.restart(), begins=True)
+        frames = [replace(begin, correction=replace(begin.correction, log_std=noise))]  # as it is told of a camera
+        frames += [frame(scale_filter.update(first - scale, 0.002, 1 / 30)) for scale in errors[51:]]
+        made = with_hindsight(frames)
+        off.append(first + made.log)
+        told.append(made.log_std)
+    assert min(told) > 0.005
+    assert 0.6 < np.sqrt(np.mean(np.square(off))) / np.mean(told) < 1.6
+
+
+def correlated(count: int, *, kept: float, seed: int) -> Array:
+    """Log scale of a network that errs by 0.04, of which a share is ``kept`` from frame to frame."""
+    rng = np.random.default_rng(seed)
+    scales = [0.04 * rng.standard_normal()]
+    while len(scales) < count:
+        scales.append(kept * scales[-1] + 0.04 * math.sqrt(1 - kept**2) * rng.standard_normal())
+    return np.array(scales)
+
+
 def test_alone_a_frame_is_as_the_filter_has_it() -> None:
     frames = kalman(np.array([0.1, -0.2]), np.full(2, 0.01), references=set())
     assert all(with_hindsight([f]) == f.correction for f in frames)

@@ -60,13 +60,13 @@ class ScaleFilter:
 
     def restart(self) -> FilterStep:
         """Begin with a frame that is as the network has it: of the past, only counts how much the network jitters."""
-        noise, alike_noise = self._noise()
+        _, alike_noise = self._noise()
         self._level = 0.0
         self._far = 0  # frames in a row beyond the gate: above it or, negative, below
         self._variance = alike_noise**2  # the first frame's own scale is as good as any other's
         return FilterStep(
             correction=0.0,
-            deviation=noise,
+            deviation=alike_noise,
             gained=0.0,
             foretold=self._variance,
             variance=self._variance,

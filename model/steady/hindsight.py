@@ -49,5 +49,5 @@ def with_hindsight(frames: Sequence[Steadied]) -> ScaleCorrection:
     log = correction.log + first.step.own_covariance * moved
     if len(steps) == 1 or not abs(log) < FARTHEST:
         return correction
-    log_variance = correction.log_std**2 + first.step.own_covariance**2 * narrowed
+    log_variance = first.step.deviation**2 + first.step.own_covariance**2 * narrowed
     return replace(correction, log=log, log_std=math.sqrt(max(log_variance, 0.0)))

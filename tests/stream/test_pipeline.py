@@ -371,6 +371,20 @@ def test_a_file_s_frame_is_collected_once_those_behind_it_that_tell_of_it_are_th
     assert ahead[-5:] == [4, 3, 2, 1, 0]
 
 
+def test_frames_that_wait_for_later_ones_take_no_place_on_the_device() -> None:
+    submitted: list[int] = []
+    ahead: list[int] = []
+
+    def collected(index: int) -> None:
+        ahead.append(submitted[-1] - index)
+        time.sleep(0.005)  # slower than the source
+
+    estimator = ScriptedEstimator(capacity=3, hindsight=5, on_submit=submitted.append, on_collect=collected)
+    config = PipelineConfig(ring_slots=12)
+    finish(Pipeline(Stream(source=ScriptedSource(30), estimator=estimator, sinks=[ScriptedSink()]), config=config))
+    assert max(ahead) == 5 + 3 - 1
+
+
 def test_frames_that_lack_those_behind_them_are_given_up_where_a_run_is_stopped() -> None:
     held = threading.Event()
     source = ScriptedSource(1000, hook=lambda index: held.wait(SOON) if index == 12 else None)

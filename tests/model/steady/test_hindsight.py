@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from model.steady import Steadied, with_hindsight
+from model.steady import filter as filter_of_scale
 from model.steady.filter import FilterStep, ScaleFilter
 from stream.frame import ScaleCorrection
 
@@ -107,6 +108,52 @@ def test_it_says_what_all_frames_say_together(references: set[int]) -> None:
         logs, deviations = together(ratios[:last], stds[:last], corrections=corrections, references=references)
         assert [m.log for m in made] == pytest.approx(logs, abs=1e-9)
         assert [m.log_std for m in made] == pytest.approx(deviations, rel=1e-9)
+
+
+@pytest.mark.parametrize("references", [set(), {4, 9}])
+def test_the_filter_takes_the_textbooks_steps(references: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing is beyond its gate, and how the network errs is known."""
+    monkeypatch.setattr(ScaleFilter, "_noise", lambda _filter: (NOISE, NOISE))
+    monkeypatch.setattr(filter_of_scale, "_DRIFT", DRIFT * math.sqrt(30))
+    rng = np.random.default_rng(5)
+    ratios, stds = 0.04 * rng.standard_normal(14), rng.uniform(0.005, 0.03, 14)
+    scale_filter = ScaleFilter()
+    steps = [scale_filter.restart()]
+    for k, (ratio, std) in enumerate(zip(ratios, stds, strict=True), 1):
+        step = scale_filter.update(ratio, std, 1 / 30)
+        steps.append(scale_filter.rebase(step) if k in references else step)
+    expected = [f.step for f in kalman(ratios, stds, references=references) if f.step is not None]
+    for step, textbook in zip(steps, expected, strict=True):
+        assert asdict(step) == pytest.approx(asdict(textbook), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.8])
+def test_how_far_the_first_frame_of_a_later_shot_may_be_off_is_not_told_too_small(kept: float) -> None:
+    """Where neighbouring frames err alike, later ones tell less of it."""
+    off, told = [], []
+    for seed in range(60):
+        errors = correlated(66, kept=kept, seed=seed)
+        scale_filter = ScaleFilter()
+        for scale in errors[1:50]:
+            scale_filter.update(errors[0] - scale, 0.002, 1 / 30)
+        noise, first = scale_filter.noise, errors[50]
+        begin = frame(scale_filter.restart(), begins=True)
+        frames = [replace(begin, correction=replace(begin.correction, log_std=noise))]  # as it is told of a camera
+        frames += [frame(scale_filter.update(first - scale, 0.002, 1 / 30)) for scale in errors[51:]]
+        made = with_hindsight(frames)
+        off.append(first + made.log)
+        told.append(made.log_std)
+    assert min(told) > 0.005
+    assert 0.6 < np.sqrt(np.mean(np.square(off))) / np.mean(told) < 1.6
+
+
+def correlated(count: int, *, kept: float, seed: int) -> Array:
+    """Log scale of a network that errs by 0.04, of which a share is ``kept`` from frame to frame."""
+    rng = np.random.default_rng(seed)
+    scales = [0.04 * rng.standard_normal()]
+    while len(scales) < count:
+        scales.append(kept * scales[-1] + 0.04 * math.sqrt(1 - kept**2) * rng.standard_normal())
+    return np.array(scales)
 
 
 def test_alone_a_frame_is_as_the_filter_has_it() -> None:

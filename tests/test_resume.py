@@ -156,7 +156,7 @@ def test_killed_twice_it_comes_to_the_same(film: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("frames", "goes_on"), [(6, False), (24, True)])
 def test_a_measured_scale_is_that_of_the_run_before(film: Path, tmp_path: Path, frames: int, goes_on: bool) -> None:
     killed, alone = tmp_path / "killed", tmp_path / "alone"
-    options = ("--scale-from", "80,60=2", "--fov", "60")
+    options = ("--scale-from", "56,32=2", "--fov", "60")
     kill_after(film, killed, frames, *options, sinks=QUICK_SINKS)
     log = finish(film, killed, *options, sinks=QUICK_SINKS)
     assert ("going on behind frame" in log) == goes_on  # after a second it has been measured

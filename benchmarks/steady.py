@@ -125,22 +125,23 @@ class Figures:
     drift: float  # mean log of after against before, of the last half
     cut_is_own: bool
     scales: tuple[Array, Array]
-    odometry: tuple[Odometry | None, ...]
     host_ms: float
 
 
-def measure(
-    shots: list[Shot],
-    kind: str,
-    *,
-    rate: float = RATE,
-    every: int = 1,
-    known_focal: bool = True,
-    seed: int = 3,
-    hindsight: int = 0,
-) -> Figures:
-    """Put errors of ``kind`` on every so-manyth frame of a flight of ``rate`` frames a second, and steady them, with
-    so many later frames for each."""
+@dataclass(frozen=True)
+class SteadiedFlight:
+    """Frames of a flight, their depth with errors, what is found in each, and how long that took."""
+
+    shots: list[Shot]
+    depths: list[npt.NDArray[np.float32]]
+    found: list[Steadied]
+    host_s: list[float]
+
+
+def steady(
+    shots: list[Shot], kind: str, *, rate: float = RATE, every: int = 1, known_focal: bool = True, seed: int = 3
+) -> SteadiedFlight:
+    """Put errors of ``kind`` on every so-manyth frame of a flight of ``rate`` frames a second, and steady them."""
     shots = [
         Shot(s.luma, s.depth, s.focal_px, s.pose, any(o.cut for o in shots[max(0, k - every + 1) : k + 1]))
         for k, s in enumerate(shots)
@@ -148,9 +149,7 @@ def measure(
     ]
     rate = rate / every
     tracker, steadier = MotionTracker(), Steadier()
-    depths: list[npt.NDArray[np.float32]] = []
-    found: list[Steadied] = []
-    took: list[float] = []
+    made = SteadiedFlight(shots, [], [], [])
     for index, (shot, factor) in enumerate(
         zip(shots, errors(kind, len(shots), shots[0].depth.shape, rate, seed), strict=True)
     ):
@@ -158,11 +157,16 @@ def measure(
         camera = CameraIntrinsics.from_focal(shot.focal_px if known_focal else FOCAL_PX, WIDTH, HEIGHT)
         start = time.perf_counter()
         tracks = tracker.update(shot.luma, scene_cut=shot.cut)
-        found.append(
-            steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)
-        )
-        took.append(time.perf_counter() - start)
-        depths.append(depth)
+        found = steadier.update(tracks, depth, camera, time_s=index / rate, scene_cut=shot.cut, zooms=not known_focal)
+        made.host_s.append(time.perf_counter() - start)
+        made.found.append(found)
+        made.depths.append(depth)
+    return made
+
+
+def compare(flight: SteadiedFlight, *, hindsight: int = 0) -> Figures:
+    """Hold a flight against the truth, with so many later frames for each."""
+    shots, depths, found = flight.shots, flight.depths, flight.found
     corrections = [with_hindsight(found[k : k + 1 + hindsight]) for k in range(len(found))]
     raw, out, rel = [], [], []
     aligned: list[list[float]] = [[], [], []]
@@ -192,8 +196,7 @@ def measure(
         drift=float(np.mean(out_array[half:]) - np.mean(raw_array[half:])),
         cut_is_own=all(told.log == 0 for shot, told in zip(shots, corrections, strict=True) if shot.cut),
         scales=(raw_array, out_array),
-        odometry=tuple(f.odometry for f in found),
-        host_ms=1000 * float(np.median(took)),
+        host_ms=1000 * float(np.median(flight.host_s)),
     )
 
 
@@ -213,8 +216,9 @@ class Drift:
 _WITHIN = 12.59  # the 95 % quantile of chi squared with 6 degrees of freedom
 
 
-def drift(shots: list[Shot], told: tuple[Odometry | None, ...]) -> Drift:
+def drift(flight: SteadiedFlight) -> Drift:
     """Compare poses with those of the flight, both seen from where the longest stretch begins."""
+    shots, told = flight.shots, [found.odometry for found in flight.found]
     stretches = [pose.stretch for pose in told if pose is not None]
     longest = max(set(stretches), key=stretches.count)
     seen = [(shot.pose, pose) for shot, pose in zip(shots, told, strict=True) if pose and pose.stretch == longest]
@@ -260,7 +264,7 @@ def print_drift(flights: list[str], seconds: float) -> None:
         for every in (1, 3, 6):
             for kind in ("none", "white", "all"):
                 drifts = [
-                    drift(shots[::every], measure(shots, kind, every=every, seed=seed).odometry)
+                    drift(steady(shots, kind, every=every, seed=seed))
                     for seed in ((3,) if kind == "none" else (3, 4, 5))
                 ]
                 mean = {name: float(np.mean([getattr(d, name) for d in drifts])) for name in Drift.__annotations__}
@@ -351,15 +355,14 @@ def print_hindsight(flights: list[str], seconds: float, hindsight: int) -> None:
         shots = fly(flight, seconds)
         for every in (1, 3, 6):
             for kind in ERRORS[1:]:
-                both = [
-                    [measure(shots, kind, every=every, seed=seed, hindsight=count) for seed in (3, 4, 5)]
-                    for count in (0, hindsight)
-                ]
+                drawn = [steady(shots, kind, every=every, seed=seed) for seed in (3, 4, 5)]
+                both = [[compare(flight, hindsight=count) for flight in drawn] for count in (0, hindsight)]
                 step, aligned, rel = (
                     [float(np.mean([getattr(f, name)[-1] for f in made])) for made in both]
                     for name in ("step", "alignment", "abs_rel")
                 )
-                truth, raw = (float(np.mean([of(f) for f in both[0]])) for of in (_true_alignment, _raw_step))
+                truth = float(np.mean([f.alignment[0] for f in both[0]]))
+                raw = float(np.mean([f.step[0] for f in both[0]]))
                 cells = (
                     flight,
                     f"{RATE // every}",
@@ -369,14 +372,6 @@ def print_hindsight(flights: list[str], seconds: float, hindsight: int) -> None:
                     f"{rel[0]:.2f} → {rel[1]:.2f}",
                 )
                 print("| " + " | ".join(cells) + " |", flush=True)
-
-
-def _true_alignment(figures: Figures) -> float:
-    return figures.alignment[0]
-
-
-def _raw_step(figures: Figures) -> float:
-    return figures.step[0]
 
 
 def draw(figures: Figures, path: Path) -> None:
@@ -410,7 +405,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="draw the walk instead")
     options = parser.parse_args()
     if options.figure is not None:
-        draw(measure(fly("walk", options.seconds), "all"), options.figure)
+        draw(compare(steady(fly("walk", options.seconds), "all")), options.figure)
         return
     if options.odometry:
         print_drift(options.flights.split(","), options.seconds)
@@ -429,7 +424,7 @@ def main() -> None:
         shots = fly(flight, options.seconds)
         for every in (1, 3, 6):
             for kind in ERRORS:
-                f = measure(shots, kind, every=every)
+                f = compare(steady(shots, kind, every=every))
                 ratio = f.step[1] / f.step[0] if f.step[0] > 1e-9 else math.nan
                 cells = (
                     f"{flight}",

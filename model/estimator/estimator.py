@@ -232,9 +232,7 @@ class DepthProEstimator:
         """
         place, self._replayed = self._replayed % self.batch, self._replayed + 1
         self._behind = frame.capture.index
-        if (reference := self._judge.replay(frame, done, place=place)) is not None:
-            kept = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
-            self._reference = replace(reference, frame=kept)
+        self._reference = self._judge.replay(frame, done, place=place) or self._reference
 
     def close(self) -> None:
         """Abandon the frames still in flight.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -15,9 +16,9 @@ from model.estimator.passing import Computed, Judged, Looked, Made, Queued, Refe
 from model.focal import FocalConfig, FocalTracker, GivenCamera, Lens, focal_or_none
 from model.focal.scene_cut import SceneCutDetector
 from model.scale import DepthScaler
-from model.steady import Steadied, SteadyStage, Tracks
+from model.steady import Steadied, SteadyStage
 from stream.errors import ConfigError, ModelError
-from stream.frame import CameraIntrinsics, Capture, FocalEstimate, Frame, ScaleCorrection
+from stream.frame import CameraIntrinsics, Capture, FocalEstimate, Frame
 
 _STEADY_STD = 0.01  # of log focal: so well known, it need not be estimated in every frame
 
@@ -112,7 +113,7 @@ class Judge:
         if self._steadying is None:
             return None
         tracks = self._steadying.follow(frame, lens, scene_cut=scene_cut)
-        replayed: tuple[Tracks, ScaleCorrection] | None = self._steadying.replay(
+        replayed = self._steadying.replay(
             tracks,
             ratio=done.ratio,
             ratio_std=done.ratio_std,
@@ -123,7 +124,8 @@ class Judge:
         )
         if replayed is None:
             return None
-        return Reference(frame, place, lens, _intrinsics(frame, focal, given), replayed)
+        kept = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
+        return Reference(kept, place, lens, _intrinsics(frame, focal, given), replayed)
 
     def follow_from(self, reference: Reference, coarse_hw: Tensor) -> None:
         """Take a replayed frame's depth for what is known of those after it.

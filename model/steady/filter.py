@@ -40,6 +40,7 @@ class FilterStep:
         variance: of the level after it.
         covariance: of the level after it and the one that the next frame is foretold from.
         own_covariance: of ``correction`` and that.
+        begins: the filter begins anew with it.
     """
 
     correction: float
@@ -49,6 +50,7 @@ class FilterStep:
     variance: float
     covariance: float
     own_covariance: float
+    begins: bool = False
 
 
 class ScaleFilter:
@@ -72,6 +74,7 @@ class ScaleFilter:
             variance=self._variance,
             covariance=self._variance,
             own_covariance=self._variance,
+            begins=True,
         )
 
     def update(self, ratio: float, ratio_std: float, gap_s: float) -> FilterStep:

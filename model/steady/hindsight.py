@@ -15,8 +15,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import takewhile
 
-from model.steady.filter import FilterStep
 from model.steady.steadier import FARTHEST, Steadied
 from stream.frame import ScaleCorrection
 
@@ -31,14 +31,10 @@ def with_hindsight(frames: Sequence[Steadied]) -> ScaleCorrection:
     """
     first, *later = frames
     correction = first.correction
-    if first.step is None or not (first.begins or correction.inliers):
+    if first.step is None or not (first.step.begins or correction.inliers):
         return correction  # the network is let through
-    steps: list[FilterStep] = [first.step]
-    for frame in later:
-        if frame.begins:
-            break
-        if frame.step is not None:
-            steps.append(frame.step)
+    told = (frame.step for frame in later if frame.step is not None)
+    steps = [first.step, *takewhile(lambda step: not step.begins, told)]
     moved, narrowed = 0.0, 0.0  # of the level that the next frame is foretold from, over its variance and its square
     shift, variance = 0.0, steps[-1].variance
     for step, after in zip(reversed(steps[:-1]), reversed(steps[1:]), strict=True):

@@ -44,13 +44,11 @@ class Steadied:
         correction: of its scale, as far as this frame and those before it tell.
         odometry: where the camera is, ``None`` where nothing tells.
         step: of the filter; ``None`` where nothing told of the frame, and the filter rests.
-        begins: the filter begins anew with it.
     """
 
     correction: ScaleCorrection
     odometry: Odometry | None
     step: FilterStep | None
-    begins: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class Steadier:
         )
         if is_reference:
             self.follow_from(depth_hw, camera, correction)
-        return Steadied(correction, odometry, step, begins=is_reference and not correction.inliers)
+        return Steadied(correction, odometry, step)
 
     def replay(
         self,

@@ -18,11 +18,11 @@ Array = npt.NDArray[np.float64]
 NOISE, DRIFT = 0.05, 0.02  # of the network's scale, and of the level from frame to frame
 
 
-def frame(step: FilterStep | None, *, begins: bool = False) -> Steadied:
+def frame(step: FilterStep | None) -> Steadied:
     log, log_std = (0.0, NOISE) if step is None else (step.correction, step.deviation)
-    inliers = 0 if begins or step is None else 100
+    inliers = 0 if step is None or step.begins else 100
     told = ScaleCorrection(log=log, log_std=log_std, inliers=inliers, resets=0)
-    return Steadied(told, None, step, begins=begins)
+    return Steadied(told, None, step)
 
 
 def kalman(ratios: Array, stds: Array, *, references: set[int]) -> list[Steadied]:
@@ -36,8 +36,9 @@ def kalman(ratios: Array, stds: Array, *, references: set[int]) -> list[Steadied
         variance=variance,
         covariance=variance,
         own_covariance=variance,
+        begins=True,
     )
-    frames, level = [frame(start, begins=True)], 0.0
+    frames, level = [frame(start)], 0.0
     for k, (ratio, std) in enumerate(zip(ratios, stds, strict=True), 1):
         foretold = variance + DRIFT**2
         total = foretold + std**2 + NOISE**2
@@ -137,7 +138,7 @@ def test_how_far_the_first_frame_of_a_later_shot_may_be_off_is_not_told_too_smal
         for scale in errors[1:50]:
             scale_filter.update(errors[0] - scale, 0.002, 1 / 30)
         noise, first = scale_filter.noise, errors[50]
-        begin = frame(scale_filter.restart(), begins=True)
+        begin = frame(scale_filter.restart())
         frames = [replace(begin, correction=replace(begin.correction, log_std=noise))]  # as it is told of a camera
         frames += [frame(scale_filter.update(first - scale, 0.002, 1 / 30)) for scale in errors[51:]]
         made = with_hindsight(frames)
@@ -191,7 +192,7 @@ def test_jitter_becomes_less_than_without_it(rate: int) -> None:
     rng = np.random.default_rng(0)
     raw = 0.04 * rng.standard_normal(20 * rate)
     scale_filter = ScaleFilter()
-    frames = [frame(scale_filter.restart(), begins=True)]
+    frames = [frame(scale_filter.restart())]
     frames += [frame(scale_filter.update(raw[0] - scale, 0.002, 1 / rate)) for scale in raw[1:]]
     causal = raw + [f.correction.log for f in frames]
     smoothed = raw + [with_hindsight(frames[k : k + 16]).log for k in range(len(frames))]

@@ -119,6 +119,7 @@ class Figures:
 
     step: tuple[float, float]
     alignment: tuple[float, float, float]  # of the truth, before, after
+    attainable: float  # alignment of the truth with no error but the one that is `unknowable`
     abs_rel: tuple[float, float]
     steadied: float  # share of frames
     resets: int
@@ -164,38 +165,56 @@ def steady(
     return made
 
 
+def unknowable(log_scales: Array, cuts: list[int]) -> Array:
+    """What is left of white errors if geometry is exact, outliers are known, and nothing but the past is.
+
+    The mean of all frames of the shot so far: the best unbiased estimate of its scale, by Gauss and Markov.
+    """
+    left = np.empty_like(log_scales)
+    for shot, part in zip(np.split(left, cuts), np.split(log_scales, cuts), strict=True):
+        usual = np.abs(part) < 3 * JITTER
+        usual[0] = True  # there is no other
+        shot[:] = np.cumsum(np.where(usual, part, 0.0)) / np.cumsum(usual)
+    return left
+
+
 def compare(flight: SteadiedFlight, *, hindsight: int = 0) -> Figures:
     """Hold a flight against the truth, with so many later frames for each."""
     shots, depths, found = flight.shots, flight.depths, flight.found
     corrections = [with_hindsight(found[k : k + 1 + hindsight]) for k in range(len(found))]
-    raw, out, rel = [], [], []
-    aligned: list[list[float]] = [[], [], []]
+    raw = np.array([log_scale(d, s.depth, max_depth_m=100.0) for d, s in zip(depths, shots, strict=True)], float)
+    cuts = [k for k, shot in enumerate(shots) if shot.cut]
+    out, rel = [], []
+    aligned: list[list[float]] = [[], [], [], []]
     before: list[PosedDepth] = []
-    for shot, depth, told in zip(shots, depths, corrections, strict=True):
+    for shot, depth, told, left in zip(shots, depths, corrections, unknowable(raw, cuts), strict=True):
         steadied = depth * np.float32(math.exp(told.log))
-        for scales, made in ((raw, depth), (out, steadied)):
-            scales.append(log_scale(made, shot.depth, max_depth_m=100.0))
+        out.append(log_scale(steadied, shot.depth, max_depth_m=100.0))
         rel.append([float(np.mean(np.abs(d - shot.depth) / shot.depth)) for d in (depth, steadied)])
         valid = np.ones(depth.shape, bool)
-        now = [PosedDepth(d, valid, shot.focal_px / 2, shot.pose) for d in (shot.depth, depth, steadied)]
+        now = [
+            PosedDepth(d, valid, shot.focal_px / 2, shot.pose)
+            for d in (shot.depth, depth, steadied, shot.depth * np.float32(math.exp(left)))
+        ]
         if before and not shot.cut:
             for errors_of, one, other in zip(aligned, before, now, strict=True):
                 error = alignment_error(one, other)
                 if error is not None:
                     errors_of.append(error)
         before = now
-    cuts = [k for k, shot in enumerate(shots) if shot.cut]
-    raw_array, out_array = np.array(raw, float), np.array(out, float)
+    steadied_scale = np.array(out, float)
     half = len(raw) // 2
+    truth, own, made, attainable = (float(np.mean(a)) for a in aligned)
     return Figures(
-        step=tuple(float(np.std(np.delete(np.diff(a), [c - 1 for c in cuts]))) for a in (raw_array, out_array)),
-        alignment=tuple(float(np.mean(a)) for a in aligned),
+        step=tuple(float(np.std(np.delete(np.diff(a), [c - 1 for c in cuts]))) for a in (raw, steadied_scale)),
+        alignment=(truth, own, made),
+        attainable=attainable,
         abs_rel=tuple(100 * float(v) for v in np.mean(rel, axis=0)),
         steadied=sum(told.inliers > 0 for told in corrections) / len(shots),
         resets=corrections[-1].resets,
-        drift=float(np.mean(out_array[half:]) - np.mean(raw_array[half:])),
+        drift=float(np.mean(steadied_scale[half:]) - np.mean(raw[half:])),
         cut_is_own=all(told.log == 0 for shot, told in zip(shots, corrections, strict=True) if shot.cut),
-        scales=(raw_array, out_array),
+        scales=(raw, steadied_scale),
         host_ms=1000 * float(np.median(flight.host_s)),
     )
 
@@ -417,9 +436,10 @@ def main() -> None:
         print_hindsight(options.flights.split(","), options.seconds, options.hindsight)
         return
     print(
-        "| flight | frames/s | error | σ of step, % | ratio | alignment: truth, before, after | AbsRel, % | steadied |"
+        "| flight | frames/s | error | σ of step, % (ratio) | alignment: truth, before, after; attainable "
+        "| AbsRel, % | steadied |"
     )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for flight in options.flights.split(","):
         shots = fly(flight, options.seconds)
         for every in (1, 3, 6):
@@ -431,7 +451,7 @@ def main() -> None:
                     f"{RATE // every}",
                     kind,
                     f"{100 * f.step[0]:.2f} → {100 * f.step[1]:.2f} ({ratio:.2f})",
-                    ", ".join(f"{a:.2f}" for a in f.alignment),
+                    ", ".join(f"{a:.2f}" for a in f.alignment) + f"; {f.attainable:.2f}",
                     f"{f.abs_rel[0]:.2f} → {f.abs_rel[1]:.2f}",
                     f"{f.steadied:.0%}, {f.resets} resets" + ("" if f.cut_is_own else ", a cut was not its own"),
                 )

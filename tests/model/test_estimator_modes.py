@@ -261,7 +261,7 @@ def test_eight_bits_are_close_to_thirty_two() -> None:
         C_8, fov_8 = InferenceNetwork(model.network, dtype=torch.bfloat16, float8=True)(x)
     assert fov is not None
     assert fov_8 is not None
-    assert 1e-4 < ((C_8 - C).abs() / C).median().item() < 0.04
+    assert 1e-4 < ((C_8 - C).abs() / C).median().item() < 0.05
     assert fov_8.item() == pytest.approx(fov.item(), rel=0.05)
 
 
@@ -280,7 +280,7 @@ def test_eight_bits_with_fixed_scales_are_as_close() -> None:
         wild, _ = network(x * 1000)
     assert fov is not None
     assert fov_8 is not None
-    assert ((C_8 - C).abs() / C).median().item() < 0.02
+    assert ((C_8 - C).abs() / C).median().item() < 0.03
     assert fov_8.item() == pytest.approx(fov.item(), rel=0.05)
     assert torch.isfinite(wild).all()
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.steady import FOCAL_PX, HEIGHT, WIDTH, Shot, errors, fly, measure, measure_average
+from benchmarks.steady import FOCAL_PX, HEIGHT, WIDTH, Shot, compare, errors, fly, measure_average, steady
 from model.steady import MotionTracker, Steadier
 from stream.frame import CameraIntrinsics
 
@@ -21,7 +21,7 @@ def walk() -> list[Shot]:
 @pytest.mark.parametrize("kind", ["white", "correlated", "all"])
 @pytest.mark.parametrize("known_focal", [True, False])
 def test_a_walk_is_steadied(walk: list[Shot], kind: str, known_focal: bool) -> None:
-    figures = measure(walk, kind, rate=5, known_focal=known_focal)
+    figures = compare(steady(walk, kind, rate=5, known_focal=known_focal))
     assert figures.step[1] < 0.2 * figures.step[0]
     assert figures.abs_rel[1] < 1.01 * figures.abs_rel[0]
     assert figures.alignment[2] < figures.alignment[1]
@@ -29,19 +29,19 @@ def test_a_walk_is_steadied(walk: list[Shot], kind: str, known_focal: bool) -> N
 
 
 def test_depth_that_is_right_stays_right(walk: list[Shot]) -> None:
-    figures = measure(walk, "none", rate=5)
+    figures = compare(steady(walk, "none", rate=5))
     assert np.abs(figures.scales[1]).max() < 0.005
 
 
 def test_a_bare_wall_lets_the_network_through() -> None:
-    figures = measure(fly("wall", 2.0, rate=5), "white", rate=5)
+    figures = compare(steady(fly("wall", 2.0, rate=5), "white", rate=5))
     assert np.array_equal(*figures.scales)
     assert figures.resets == 0
     assert figures.steadied == 0
 
 
 def test_the_first_frame_after_a_cut_is_the_networks_own() -> None:
-    figures = measure(fly("cut", 3.0, rate=5), "white", rate=5)
+    figures = compare(steady(fly("cut", 3.0, rate=5), "white", rate=5))
     assert figures.cut_is_own
     assert figures.resets == 1
 

@@ -32,7 +32,7 @@ from stream.frame import CameraIntrinsics, Odometry  # noqa: E402
 Array = npt.NDArray[np.float64]
 WIDTH, HEIGHT, FOCAL_PX, RATE = 320, 180, 250.0, 30
 FLIGHTS = ("still", "handheld", "walk", "orbit", "zoom", "passer", "wall", "cut", "pan")
-ERRORS = ("none", "white", "correlated", "all")
+ERRORS = ("none", "white", "correlated", "all", "wild")
 JITTER, OUTLIERS = 0.04, 0.05
 
 
@@ -99,15 +99,16 @@ def fly(flight: str, seconds: float, *, rate: int = RATE) -> list[Shot]:
 def errors(kind: str, count: int, shape: tuple[int, ...], rate: float, seed: int = 3) -> Iterator[Array]:
     """Factors ``[h, w]`` that a network's depth is wrong by, frame by frame."""
     rng = np.random.default_rng(seed)
-    keep = math.exp(-1 / (rate * 0.3)) if kind == "correlated" else 0.0
+    size = 10 if kind == "wild" else 1  # of the errors
+    keep = math.exp(-1 / (rate * 0.3)) if kind in ("correlated", "wild") else 0.0
     keep_field = math.exp(-1 / (rate * 0.5))
-    jitter, field = rng.normal(0, JITTER), rng.normal(0, 0.04, (4, 6))
+    jitter, field = rng.normal(0, size * JITTER), rng.normal(0, size * 0.04, (4, 6))
     for _ in range(count):
-        jitter = keep * jitter + math.sqrt(1 - keep**2) * rng.normal(0, JITTER)
-        field = keep_field * field + math.sqrt(1 - keep_field**2) * rng.normal(0, 0.04, (4, 6))
+        jitter = keep * jitter + math.sqrt(1 - keep**2) * rng.normal(0, size * JITTER)
+        field = keep_field * field + math.sqrt(1 - keep_field**2) * rng.normal(0, size * 0.04, (4, 6))
         outlier = rng.uniform(-0.4, 0.4) if rng.random() < OUTLIERS else 0.0
         factor = np.zeros(shape) if kind == "none" else np.full(shape, jitter + outlier)
-        if kind == "all":
+        if kind in ("all", "wild"):
             factor = factor + cv2.resize(field, shape[::-1], interpolation=cv2.INTER_CUBIC)
             factor = factor + rng.normal(0, 0.02, shape)
         yield np.exp(factor)

@@ -26,8 +26,7 @@ _ROUGHEST = 0.25  # of the points, where all depth is rough
 _FEWEST = 25
 _ALIKE = 4.0  # neighbouring points err alike: so many count as one
 _PIXELS_ALIKE, _DEPTHS_ALIKE = 2.0, 10.0  # the same of a pose, whose errors are also alike from reference to reference
-_SCATTER = 0.5  # deviation of log ratios, beyond which they tell nothing
-FARTHEST = math.log(2)
+FARTHEST = math.log(10)
 """A larger correction is not believed."""
 _ZOOM_STD = 0.01  # of log focal length from the reference on, where it is only estimated
 _USUAL_STEP_S = 1 / 30
@@ -200,8 +199,6 @@ class Steadier:
         ratios = np.log(motion.depth_N[motion.inlier_N] / seen_N[motion.inlier_N])
         ratio = float(np.median(ratios))
         scatter = 1.4826 * float(np.median(np.abs(ratios - ratio)))
-        if scatter > _SCATTER:
-            return None
         std = math.hypot(motion.log_std, scatter * math.sqrt(_ALIKE / len(ratios)))
         covariance = _PIXELS_ALIKE * motion.covariance + _DEPTHS_ALIKE * scatter**2 * motion.depth_covariance
         return _Told(ratio, std, len(ratios), replace(motion, covariance=covariance))

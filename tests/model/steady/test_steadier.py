@@ -28,6 +28,31 @@ def test_a_walk_is_steadied(walk: list[Shot], kind: str, known_focal: bool) -> N
     assert figures.steadied > 0.9
 
 
+def test_a_network_that_is_off_by_factors_is_steadied_without_leaps(walk: list[Shot]) -> None:
+    """All frames are corrected, or scale leaps where some are and some are not."""
+    figures = compare(steady(walk, "wild", rate=5))
+    corrected, own = (np.exp(np.abs(np.diff(scales)).max()) for scales in reversed(figures.scales))
+    assert own > 2.5
+    assert corrected < 1.6
+    assert figures.step[1] < 0.4 * figures.step[0]
+    assert figures.steadied == 1 - 1 / len(walk)
+
+
+@pytest.mark.parametrize(("factor", "is_believed"), [(8, True), (1 / 8, True), (12, False), (1 / 12, False)])
+def test_a_frame_that_is_off_by_more_than_a_factor_of_ten_is_let_through(
+    walk: list[Shot], factor: float, is_believed: bool
+) -> None:
+    tracker, steadier = MotionTracker(), Steadier()
+    camera = CameraIntrinsics.from_focal(FOCAL_PX, WIDTH, HEIGHT)
+    for index, shot in enumerate(walk[:5]):
+        depth = shot.depth * np.float32(factor if index == 3 else 1)
+        told = steadier.update(tracker.update(shot.luma), depth, camera, time_s=index / 5).correction
+        if index == 3:
+            assert told.log == (pytest.approx(-math.log(factor), abs=0.05) if is_believed else 0)
+            assert (told.inliers > 0) == is_believed
+    assert abs(told.log) < 0.02  # the one behind it is not drawn along
+
+
 def test_depth_that_is_right_stays_right(walk: list[Shot]) -> None:
     figures = compare(steady(walk, "none", rate=5))
     assert np.abs(figures.scales[1]).max() < 0.005

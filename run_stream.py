@@ -293,7 +293,8 @@ class _Session:
         for (name, uri), source, given, scaler, made, files in zip(
             named.items(), sources, givens, scalers, outputs, parts, strict=True
         ):
-            done = self._earlier(uri, files)
+            config = estimator_config_for(source.info, s.estimator, measures=scaler.may_change)
+            done = self._earlier(uri, files, config)
             if not (left := files.unfinished(made)):
                 _log.info("%s: all outputs are there", source.info.name)
                 files.publish({})
@@ -302,7 +303,6 @@ class _Session:
             foreseen = None
             if s.looks_ahead and not given.is_given:
                 foreseen = _foresee(self._open(uri), self._network, s.focal, self._console)
-            config = estimator_config_for(source.info, s.estimator)
             estimator = _estimator(self._network, given, s.focal, config, scaler, foreseen)
             rest, captures = go_past(source, estimator, done) if done else (source, [])
             files.begin(done, captures)
@@ -320,13 +320,13 @@ class _Session:
             source = open_source(uri, config=self._settings.reading)
         return source if self._settings.excerpt.is_all else Excerpt(source, self._settings.excerpt)
 
-    def _earlier(self, uri: str, files: Parts) -> Sequence[Record]:
+    def _earlier(self, uri: str, files: Parts, config: EstimatorConfig) -> Sequence[Record]:
         """The frames that an earlier run has made of a source and that every file keeps."""
         if not files:
             return ()
         assert self._network is not None
         s = self._settings
-        asked = [s.excerpt, s.engine, s.estimator, s.focal, s.camera, s.scaling]
+        asked = [s.excerpt, s.engine, config, s.focal, s.camera, s.scaling]
         given = {field.name: getattr(config, field.name) for config in asked for field in fields(config)}
         options = {name: None if value is None else str(value) for name, value in given.items()}
         label = {"model": self._network.label, "precision": self._network.precision}
@@ -441,8 +441,8 @@ def _check_for_ray(config: EstimatorConfig, infos: Sequence[SourceInfo]) -> None
         raise ConfigError("`fov_every` waits for the frames before, and with `engine=ray` they are elsewhere")
 
 
-def estimator_config_for(info: SourceInfo, config: EstimatorConfig) -> EstimatorConfig:
-    """``config`` as it suits a source.
+def estimator_config_for(info: SourceInfo, config: EstimatorConfig, *, measures: bool = False) -> EstimatorConfig:
+    """``config`` as it suits a source, and a run in which a distance may be measured.
 
     There is nothing that a single picture could be steadied by, and frames of a camera wait for no later ones.
 
@@ -452,7 +452,7 @@ def estimator_config_for(info: SourceInfo, config: EstimatorConfig) -> Estimator
     if info.frame_count == 1:
         return replace(config, steady="off")
     if config.steady_hindsight is None:
-        return replace(config, steady_hindsight=0 if info.live else _HINDSIGHT)
+        return replace(config, steady_hindsight=0 if info.live or measures else _HINDSIGHT)
     if info.live and config.steady_hindsight:
         raise ConfigError(f"{info.name} is a camera, and `steady_hindsight` waits for later frames; leave it out")
     return config

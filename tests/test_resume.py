@@ -203,6 +203,8 @@ def test_another_option_or_source_is_refused_by_name(
     before = {p: p.read_bytes() for p in killed.rglob("*") if p.is_file()}
     assert run(film, killed, monkeypatch, "--fov", "60") == command_line.FAILED
     assert "mm.mkv was begun by another run, fov: not given, now 60.0" in capsys.readouterr().err
+    assert run(film, killed, monkeypatch, "--steady-hindsight", "0") == command_line.FAILED
+    assert "another run, steady_hindsight: 15, now 0" in capsys.readouterr().err
     walk(film, FRAMES + 1)
     assert run(film, killed, monkeypatch) == command_line.FAILED
     assert "source size" in capsys.readouterr().err

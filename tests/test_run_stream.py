@@ -469,6 +469,11 @@ def test_frames_of_files_alone_wait_for_later_ones(live: bool, asked: int | None
     assert run_stream.estimator_config_for(info, EstimatorConfig(steady_hindsight=asked)).steady_hindsight == frames
 
 
+def test_no_frame_waits_where_a_distance_may_be_measured() -> None:
+    info = SourceInfo(name="some", live=False, frame_count=None)
+    assert run_stream.estimator_config_for(info, EstimatorConfig(), measures=True).steady_hindsight == 0
+
+
 def test_frames_of_a_camera_are_not_to_wait() -> None:
     with pytest.raises(ConfigError, match="`steady_hindsight` waits for later frames"):
         run_stream.estimator_config_for(SourceInfo(name="cam", live=True), EstimatorConfig(steady_hindsight=3))

@@ -107,9 +107,12 @@ class DepthProEstimator:
                 persistence=config.steady_persistence,
             )
         self._metres, self._is_averaged = MetreStage(engine, average), average is not None
-        # A distance is measured in frames that are finished, for the next one, which must not be judged before.
-        can_wait = self._is_steadied and not scaler.may_change
-        self._hindsight = (config.steady_hindsight or 0) if can_wait else 0
+        self._hindsight = (config.steady_hindsight or 0) if self._is_steadied else 0
+        if self._hindsight and scaler.may_change:  # it is measured in finished frames, before the next one is judged
+            raise ConfigError(
+                "`steady_hindsight` waits for later frames, and a distance may be measured in this run (`scale_from`, "
+                "or `view:?calibrate=yes`), which needs each one finished first; leave out one of them"
+            )
         self._capacity = self._stage.capacity(config.in_flight)
         with torch_errors():
             self._lanes = deque(Lane(engine.device) for _ in range(self._capacity + self._hindsight))

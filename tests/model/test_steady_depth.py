@@ -89,10 +89,12 @@ def test_as_many_later_frames_count_as_were_asked_for(batch: int) -> None:
         assert (part[2].steady == whole[2].steady) == same
 
 
-def test_where_a_distance_is_measured_no_frame_waits() -> None:
-    for scaler, frames in ((DepthScaler(ScaleConfig(scale_from="80,60=2")), 0), (DepthScaler(), 5)):
-        assert hindsight(scaler=scaler, steady="scale") == frames
-    assert hindsight(steady="off") == 0
+def test_where_a_distance_is_measured_no_frame_may_wait() -> None:
+    assert hindsight(scaler=DepthScaler(), steady="scale") == 5
+    scaler = DepthScaler(ScaleConfig(scale_from="80,60=2"))
+    assert hindsight(scaler=scaler, steady="off") == 0
+    with pytest.raises(ConfigError, match="`steady_hindsight` waits for later frames, and a distance may be measured"):
+        hindsight(scaler=scaler, steady="scale")
 
 
 def hindsight(**options: object) -> int:

@@ -72,14 +72,14 @@ class Display:
         self._console = console
         self._plain_due = time.monotonic() + _PLAIN_EVERY_S
         if any(info.live for info in infos):
-            columns = [SpinnerColumn(), TextColumn("{task.description}")]
+            columns = [SpinnerColumn(), _text("{task.description}")]
         else:
             columns = [
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.description} ·"),
+                _text("{task.description} ·"),
                 _TimeLeft(),
-                TextColumn("left"),
+                _text("left"),
             ]
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._tasks = [self._progress.add_task("starting", total=info.frame_count) for info in infos]
@@ -103,7 +103,7 @@ class Display:
         for info, task, status in zip(self._infos, self._tasks, statuses, strict=True):
             line = live_line(status) if info.live else file_line(status)
             name = f"{status.camera}: " if len(statuses) > 1 else ""
-            self._progress.update(task, completed=status.processed, description=name + line)
+            self._progress.update(task, completed=status.processed, description=printable(name + line))
             if plain:
                 of = f" of {info.frame_count}" if info.frame_count else ""
                 batch = "" if self._place is None else f"video {self._place.number} of {self._place.total}, "
@@ -112,7 +112,12 @@ class Display:
             count = self._infos[0].frame_count
             done = min(statuses[0].processed / count, 1.0) if count else 0.0
             left = self._place.time_left_s(done, time.monotonic())
-            self._progress.update(self._batch, left=left, description=f"videos · {self._place.name}")
+            self._progress.update(self._batch, left=left, description=printable(f"videos · {self._place.name}"))
+
+
+def _text(template: str) -> TextColumn:
+    """Names of files and what servers say may hold brackets, which are no markup."""
+    return TextColumn(template, markup=False)
 
 
 class _TimeLeft(TimeRemainingColumn):

@@ -146,7 +146,9 @@ def run(
         _log.info("pictures: %s", index)
     output = Console()
     pictures_done = counted(report.total.pictures)
-    output.print(f"{name}, evaluated on {dataset.name}: {pictures_done}, truth up to {max_depth:g} m", style="bold")
+    output.print(
+        f"{name}, evaluated on {dataset.name}: {pictures_done}, truth up to {max_depth:g} m", style="bold", markup=False
+    )
     print_report(report, output)
     if report.broken_off is not None:
         return command_line.complain(f"broken off after {pictures_done}: {report.broken_off}", FAILED)

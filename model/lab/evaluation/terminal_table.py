@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from model.lab.evaluation.metrics import DepthErrors
@@ -40,7 +41,7 @@ def _scene_table(report: Report) -> Table:
     table = _table("Focal length, boundaries, depth", *columns, *(["matte ↑"] if mattes else []))
     rows = [*report.kinds.items(), ("all", report.total)]
     for kind, summary in rows:
-        table.add_row(kind, *_scene(summary), *([_number(summary.matte_recall, ".3f")] if mattes else []))
+        table.add_row(escape(kind), *_scene(summary), *([_number(summary.matte_recall, ".3f")] if mattes else []))
     return table
 
 
@@ -51,7 +52,7 @@ def _sequence_table(sequences: tuple[SequenceFigures, ...]) -> Table:
         if sequence.known is not None:
             rows.append(("known", sequence.known))
         for name, (focal, figures) in zip(_once(sequence.name), rows, strict=False):
-            table.add_row(name, focal, *_steadiness(figures))
+            table.add_row(escape(name), focal, *_steadiness(figures))
         if sequence.truth_alignment_error is not None:
             table.add_row("", "truth", "", "", f"{sequence.truth_alignment_error:.2f}%")
         table.add_section()

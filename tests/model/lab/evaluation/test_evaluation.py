@@ -454,6 +454,16 @@ def test_a_video_with_depth(tmp_path: Path, checkpoint: str, tiny: Engine) -> No
     assert walk == expected["sequences"][0]
 
 
+def test_brackets_in_a_name_are_no_markup(tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "[red]").mkdir()
+    film = tmp_path / "[red]" / "a [b] c.mkv"
+    _write_video(film, [_image(i) for i in range(2)], "bgr0")
+    _write_video(tmp_path / "truth.mkv", [_millimetres(i) for i in range(2)], "gray16le")
+    assert main([str(film), "--depth", str(tmp_path / "truth.mkv"), "--fx", "100", "--model", checkpoint]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("a [b] c") == 2  # the heading, and the row of its steadiness
+
+
 def test_our_own_lossless_output_is_a_truth(tmp_path: Path, checkpoint: str) -> None:
     _write_video(tmp_path / "walk.mkv", [_image(i) for i in range(2)], "bgr0")
     sink = open_sink(f"{tmp_path / 'mm.mkv'}?codec=ffv1")

@@ -9,9 +9,11 @@ In each round, one after the other on the same machine:
 
 - **network**: the network alone on an input that is already on the device;
 - **estimator**: upload, preprocessing, network, focal filter, metres at the frame's size, download;
-- **pipeline**: decoding, ring, estimator and a video sink, all threads running.
+- **pipeline**: decoding, ring, estimator and a video sink, all threads running;
+- **unsteadied**: the same with ``--steady off``, so that the row before shows what steadying costs.
 
-Prints medians over the rounds with their spread, and ratios. Absolute figures on a CPU say little: compare ratios.
+Prints medians over the rounds with their spread, and ratios; what steadying leaves of the rate is a ratio of each
+round. Absolute figures on a CPU say little: compare ratios.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from model.config import EngineConfig
+from model.config import EngineConfig, EstimatorConfig
 from model.engine import Engine, prepare_process
 from model.engine.device import choose_device
 from model.estimator import DepthProEstimator
@@ -123,9 +125,9 @@ def estimator_rate(estimator: DepthProEstimator, decoded: list[Frame], frames: i
     return frames / (time.perf_counter() - start)
 
 
-def pipeline_rate(engine: Engine, uri: str, frames: int, folder: Path) -> float:
+def pipeline_rate(engine: Engine, uri: str, frames: int, folder: Path, config: EstimatorConfig | None = None) -> float:
     """Frames per second of a whole run into a video, start and end included except for loading the network."""
-    estimator = DepthProEstimator(engine=engine)
+    estimator = DepthProEstimator(engine=engine, config=config)
     sink = open_sink(str(folder / "depth.mp4"), overwrite=True)
     return Pipeline(Stream(source=Looped(uri, frames), estimator=estimator, sinks=[sink])).run()[0].fps
 
@@ -164,12 +166,14 @@ def main(
     with closing(Looped(source, 8)) as clip:
         decoded = [replace(frame, planes=tuple(p.copy() for p in frame.planes)) for frame in clip]
 
-    rates: dict[str, list[float]] = {"network": [], "estimator": [], "pipeline": []}
+    rates: dict[str, list[float]] = {"network": [], "estimator": [], "pipeline": [], "unsteadied": []}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             rates["network"].append(network_rate(engine, frames))
             rates["estimator"].append(estimator_rate(estimator, decoded, frames))
-            rates["pipeline"].append(pipeline_rate(engine, source, frames, Path(folder)))
+            in_turn = {"pipeline": None, "unsteadied": EstimatorConfig(steady="off")}
+            for stage in sorted(in_turn, reverse=bool(number % 2)):  # neither is always the first
+                rates[stage].append(pipeline_rate(engine, source, frames, Path(folder), in_turn[stage]))
             latest = ", ".join(f"{stage} {values[-1]:.1f}/s" for stage, values in rates.items())
             console.print(f"round {number + 1} of {rounds}: {latest}")
 
@@ -185,6 +189,8 @@ def main(
         spread = f"{min(values):.2f} - {max(values):.2f}"
         table.add_row(stage, f"{statistics.median(values):.2f}", spread, f"{ratios[stage]:.3f}")
     console.print(table)
+    kept = [a / b for a, b in zip(rates["pipeline"], rates["unsteadied"], strict=True)]
+    console.print(f"steadied: {statistics.median(kept):.3f} of the rate, {min(kept):.3f} - {max(kept):.3f}")
     if json_to is not None:
         result = {"device": name, "model": model, "precision": engine.precision, "frame": size, "rates": rates}
         json_to.write_text(json.dumps({**result, "ratios": ratios}, indent=2) + "\n")

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _COARSE = 192  # values on a side, at least, that the filter of scale looks at
 
 
+def single_values(C_SS: Tensor) -> Tensor:
+    """``float32 [h, w]`` of the canonical inverse depth, as few as steadying its scale needs, on the same device."""
+    step = max(1, len(C_SS) // _COARSE)
+    return C_SS[step // 2 :: step, step // 2 :: step].float()
+
+
 class Lane:
     """One frame in flight: its planes, and what the network found in it.
 
@@ -64,8 +70,7 @@ class Lane:
 
     def keep_coarse(self, C_SS: Tensor) -> None:
         """Start copying single values of ``C_SS`` to the host. Allocates once per size."""
-        step = max(1, len(C_SS) // _COARSE)
-        coarse = C_SS[step // 2 :: step, step // 2 :: step].float()
+        coarse = single_values(C_SS)
         if self.coarse.shape != coarse.shape:
             self.coarse = torch.empty(coarse.shape, pin_memory=self._device.type == "cuda")
         self.coarse.copy_(coarse, non_blocking=True)

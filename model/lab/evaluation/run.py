@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from model.engine import Engine
+from model.engine.passage import single_values
 from model.focal import FocalConfig, FocalTracker
 from model.focal.scene_cut import SceneCutDetector
 from model.lab.evaluation.boundary_f1 import boundary_recall, boundary_scores
@@ -15,7 +16,9 @@ from model.lab.evaluation.report import PictureFigures, Report, report
 from model.lab.evaluation.sample import Sample
 from model.lab.evaluation.sequence import SequenceRecorder
 from model.lab.evaluation.temporal import SequenceFigures
+from model.steady import SteadyStage
 from stream.errors import DepthStreamError, SourceError, one_line
+from stream.frame import CameraIntrinsics, FocalEstimate
 
 MAX_DEPTH_M = 80.0
 """Truth farther than this is left out of depth errors: far beyond what sensors and stereo measure well."""
@@ -40,7 +43,8 @@ def evaluate(
     """Compare a network's depth with the truth.
 
     A still picture is scaled with the network's own focal length. Frames of a sequence are scaled with the filtered
-    one, as in the product: one filter per sequence, reset at scene cuts.
+    one, as in the product: one filter per sequence, reset at scene cuts. How steady they are is also measured with
+    their scale steadied, as from a camera.
 
     Args:
         engine: runs the network, as in the product.
@@ -61,7 +65,7 @@ def evaluate(
         for sample in samples:
             if video is None or not sample.sequence or video.name != sample.sequence:
                 if video is not None and video.name:
-                    sequences.append(video.recorder.figures())
+                    sequences.append(video.figures())
                 video = _Video(sample.sequence, max_depth_m)
             outcome = video.evaluate(sample, predictor)
             pictures.append(outcome.figures)
@@ -74,7 +78,7 @@ def evaluate(
     if video is None:
         raise SourceError("there are no pictures to evaluate")
     if video.name:
-        sequences.append(video.recorder.figures())
+        sequences.append(video.figures())
     if all(p.metric is None and p.matte_recall is None for p in pictures):
         raise SourceError(f"no picture has depth up to {max_depth_m:g} m: check the unit of depth and the limit")
     return report(pictures, sequences, max_depth_m=max_depth_m, broken_off=broken_off)
@@ -85,7 +89,8 @@ class _Video:
 
     def __init__(self, name: str, max_depth_m: float) -> None:
         self.name = name
-        self.recorder = SequenceRecorder(name, max_depth_m=max_depth_m)
+        self._recorder = SequenceRecorder(name, max_depth_m=max_depth_m)
+        self._steadying = SteadyStage()
         self._max_depth_m = max_depth_m
         self._cuts = SceneCutDetector()
         self._focal = FocalTracker(FocalConfig(mode="filter" if name else "off"))
@@ -101,8 +106,28 @@ class _Video:
         figures = _figures(sample, prediction, focal.smoothed_px, depth, self._max_depth_m)
         if self.name:
             cut = detected if sample.cut is None else sample.cut
-            self.recorder.add(sample, prediction, smoothed_px=focal.smoothed_px, cut=cut)
+            correction = self._steady(sample, prediction, focal, cut=detected)
+            self._recorder.add(sample, prediction, smoothed_px=focal.smoothed_px, log_correction=correction, cut=cut)
         return Outcome(sample, depth, figures)
+
+    def figures(self) -> SequenceFigures:
+        """How steady it was, once it is over."""
+        self._steadying.close()
+        return self._recorder.figures()
+
+    def _steady(self, sample: Sample, prediction: Prediction, focal: FocalEstimate, *, cut: bool) -> float:
+        """By what log depth is corrected."""
+        frame = sample.frame
+        found = self._steadying.correct(
+            self._steadying.follow(frame, None, scene_cut=cut),
+            single_values(prediction.C_SS).cpu().numpy(),
+            CameraIntrinsics.from_focal(focal.smoothed_px, frame.width, frame.height),
+            focal,
+            time_s=frame.capture.time_s,
+            scene_cut=cut,
+            unit=1.0,
+        )
+        return found.correction.log
 
 
 def _figures(sample: Sample, prediction: Prediction, f_px: float, depth: Depth, max_depth_m: float) -> PictureFigures:

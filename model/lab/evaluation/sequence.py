@@ -50,19 +50,35 @@ class SequenceRecorder:
         self._frames = 0
         self._cuts = 0
         self._raw, self._smoothed, self._known, self._truth = _Track(), _Track(), _Track(), _Track()
+        self._steadied = _Track()
 
-    def add(self, sample: Sample, prediction: Prediction, *, smoothed_px: float, cut: bool) -> None:
-        """Take one frame. ``cut``: it starts a new shot, and is compared with none before it."""
+    def add(
+        self, sample: Sample, prediction: Prediction, *, smoothed_px: float, log_correction: float, cut: bool
+    ) -> None:
+        """Take one frame.
+
+        Args:
+            sample: the truth.
+            prediction: what the network says.
+            smoothed_px: focal length that the product scales depth with.
+            log_correction: logarithm of what it multiplies that depth with, so that scale holds still.
+            cut: the frame starts a new shot, and is compared with none before it.
+        """
         cut = cut and self._frames > 0
         self._frames += 1
         self._cuts += cut
-        focals = ((self._raw, prediction.raw_f_px), (self._smoothed, smoothed_px), (self._known, sample.f_px))
-        for track, f_px in focals:
+        tracks = (
+            (self._raw, prediction.raw_f_px, 0.0),
+            (self._smoothed, smoothed_px, 0.0),
+            (self._steadied, smoothed_px, log_correction),
+            (self._known, sample.f_px, 0.0),
+        )
+        for track, f_px, log_factor in tracks:
             relative = None if f_px is None else math.log(f_px / (sample.f_px or sample.width))
             track.log_focal.add(relative, cut=cut)
             scale = posed = None
             if sample.depth is not None and f_px is not None:
-                depth = prediction.depth(f_px)
+                depth = prediction.depth(f_px) * np.float32(math.exp(log_factor))
                 scale = log_scale(depth, sample.depth, max_depth_m=self._max_depth_m)
                 posed = self._posed(sample, depth)
             track.log_scale.add(scale, cut=cut)
@@ -78,6 +94,7 @@ class SequenceRecorder:
             cuts=self._cuts,
             raw=self._raw.figures(),
             smoothed=self._smoothed.figures(),
+            steadied=self._steadied.figures(),
             known=None if known.log_focal_std is None else known,
             truth_alignment_error=self._truth.alignment_error(),
         )

@@ -1,7 +1,8 @@
 """How steady depth is over the frames of a video.
 
-Three figures, each for the network's own focal length of every frame (raw), for the filtered one that the product
-scales depth with (smoothed), and for the true one (known): what is left with the last is the network's own flicker.
+Three figures, each for the network's own focal length of every frame (raw), for the filtered one (smoothed), for that
+with its scale steadied, as from a camera, which is what the product gives (steadied), and for the true focal length
+(known): what is left with the last is the network's own flicker.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class SequenceFigures:
         name: of the sequence.
         frames: number of frames.
         cuts: shots after the first.
-        raw, smoothed, known: with which focal length; see the module.
+        raw, smoothed, steadied, known: of which depth; see the module.
         truth_alignment_error: what :func:`alignment_error` gives for the truth itself: pixels are not infinitely small
             and things move, so no prediction gets to 0. Percent.
     """
@@ -53,6 +54,7 @@ class SequenceFigures:
     cuts: int
     raw: Steadiness
     smoothed: Steadiness
+    steadied: Steadiness
     known: Steadiness | None
     truth_alignment_error: float | None
 

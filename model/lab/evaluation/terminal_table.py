@@ -46,9 +46,9 @@ def _scene_table(report: Report) -> Table:
 
 
 def _sequence_table(sequences: tuple[SequenceFigures, ...]) -> Table:
-    table = _table("Steadiness", "", "focal length", "σ log focal ↓", "σ scale steps ↓", "alignment ↓")
+    table = _table("Steadiness", "", "depth", "σ log focal ↓", "σ scale steps ↓", "alignment ↓")
     for sequence in sequences:
-        rows = [("raw", sequence.raw), ("smoothed", sequence.smoothed)]
+        rows = [("raw", sequence.raw), ("smoothed", sequence.smoothed), ("steadied", sequence.steadied)]
         if sequence.known is not None:
             rows.append(("known", sequence.known))
         for name, (focal, figures) in zip(_once(sequence.name), rows, strict=False):

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from torch import Tensor
 
 from model.engine import Engine
@@ -168,6 +169,32 @@ def test_a_still_camera_before_a_still_scene_is_aligned(tiny: Engine) -> None:
     assert tripod.truth_alignment_error == pytest.approx(0, abs=1e-5)
     assert tripod.raw.alignment_error == pytest.approx(0, abs=1e-5)
     assert tripod.raw.log_scale_step_std == pytest.approx(0, abs=1e-9)
+
+
+def test_scale_that_jitters_before_a_still_scene_is_steadied() -> None:
+    """Farther and nearer by 10 % in turn, with a field of view that stays."""
+
+    class Breathing(Engine):
+        frames = 0
+
+        def run(self, x: Tensor, precision: Precision, *, with_fov: bool) -> tuple[Tensor, Tensor | None]:
+            C, fov = super().run(x, precision, with_fov=with_fov)
+            assert fov is not None
+            self.frames += 1
+            return torch.full_like(C, 0.5 * math.exp(0.1 * (-1) ** self.frames)), torch.full_like(fov, 50.0)
+
+    noise = np.random.default_rng(0).integers(0, 256, (_HEIGHT // 2, _WIDTH // 2, 3), np.uint8)
+    picture = cv2.resize(noise, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC)
+    flat = np.full((_HEIGHT, _WIDTH), 2, np.float32)
+    frames = [
+        Sample(name=f"{i}", frame=rgb_frame(picture, time_s=i / 15), sequence="tripod", depth=flat, f_px=100.0)
+        for i in range(12)
+    ]
+    (tripod,) = evaluate(make_engine(kind=Breathing), frames).sequences
+    assert tripod.smoothed.log_scale_step_std == pytest.approx(0.2, rel=0.01)
+    assert tripod.steadied.log_scale_step_std is not None
+    assert tripod.steadied.log_scale_step_std < 0.05
+    assert tripod.steadied.log_focal_std == tripod.smoothed.log_focal_std
 
 
 def test_no_frame_is_compared_with_one_of_another_shot(tiny: Engine) -> None:

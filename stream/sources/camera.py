@@ -121,6 +121,7 @@ class Camera:
         began = time.monotonic()
         deadline = began + self._config.open_timeout_s
         late_since: float | None = None  # when pictures began to come too late
+        last_ns = 0  # when the last picture came
         try:
             while True:
                 try:
@@ -143,6 +144,9 @@ class Camera:
                 deadline = now + self._config.read_timeout_s
                 if isinstance(item, Opened):
                     continue
+                if item.pts_s is None and item.received_ns - last_ns > self._config.max_age_s * 1e9:
+                    edge = LiveEdge(now)  # nothing tells the age of what comes now, and it may have been waiting
+                last_ns = item.received_ns
                 if edge is not None and not edge.is_reached(item.pts_s, item.received_ns * 1e-9):
                     held = item
                     continue

@@ -11,6 +11,7 @@ from typing import cast
 
 import av
 from av.codec.context import Flags
+from av.format import Flags as FormatFlags
 
 from stream.errors import SourceError
 from stream.frame import Capture, Clock, Frame
@@ -89,6 +90,11 @@ class Connection:
         if self.container.format.name in _RAW_FORMATS:  # whose average is what FFmpeg assumes
             return self.stream.guessed_rate or None
         return self.stream.average_rate or self.stream.guessed_rate or None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the container tells when pictures are due. If not, FFmpeg assumes that there are 25 a second."""
+        return not self.container.format.flags & FormatFlags.no_timestamps.value
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -14,6 +14,7 @@ QUIET_S = 0.1
 _BUCKETS = 10
 _BACKWARDS_S = 1.0  # timestamps that go back by more begin anew
 _LIVE_SHARE = 0.5  # of the time between two pictures that must have passed between their arrivals
+_UNTIMED_S = 0.02  # as much, where nobody knows the time between pictures: what has been waiting comes faster
 _LONGEST_DRAIN_S = 3.0
 
 
@@ -73,5 +74,5 @@ class LiveEdge:
             return False
         since = arrived_s - last[1]
         if pts_s is None or last[0] is None:
-            return since >= QUIET_S
+            return since >= _UNTIMED_S
         return since >= _LIVE_SHARE * (pts_s - last[0])

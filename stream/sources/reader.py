@@ -143,7 +143,7 @@ class Reader:
         time_base = picture.time_base or connection.stream.time_base or 1 / FALLBACK_RATE
         pts_s = None
         if picture.pts is not None:
-            pts_s = float(picture.pts * time_base)
+            pts_s = float(picture.pts * time_base) if connection.is_timed else None
             # A decoder that puts pictures in order gives one when a later one has come: each has its own arrival.
             received_ns = self._arrivals.pop(picture.pts, received_ns)
         late_ns = round(self._punctuality.late_s(pts_s, received_ns * 1e-9) * 1e9)

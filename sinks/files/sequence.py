@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,6 +13,8 @@ from pathlib import Path
 from sinks.files.target import check_target
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
+
+_NUMBERED = re.compile(r"depth_\d{6,}\.\w+")  # frames of a sequence in any format
 
 
 class SequenceSink(ABC):
@@ -23,7 +26,7 @@ class SequenceSink(ABC):
     Args:
         folder: made where it is missing; the folder it lies in must be there.
         suffix: of the files.
-        overwrite: replace files that are already there.
+        overwrite: replace the frames that are already there, all of them: two films are never mixed.
         errors: exceptions of the library that writes the file. They become ``SinkError``, as ``OSError`` does anyway.
 
     Raises:
@@ -34,7 +37,7 @@ class SequenceSink(ABC):
     def __init__(self, folder: Path, *, suffix: str, overwrite: bool, errors: tuple[type[Exception], ...] = ()) -> None:
         self._folder, self._suffix, self._overwrite = folder.absolute(), suffix, overwrite
         self._errors: tuple[type[Exception], ...] = (OSError, *errors)
-        self._failed = self._closed = False
+        self._failed = self._closed = self._has_begun = False
         self._check()
 
     @property
@@ -70,7 +73,11 @@ class SequenceSink(ABC):
 
     def resume(self, _captures: Sequence[Capture]) -> None:
         """Before the first frame: keep what an earlier run has written, and go on behind it."""
-        self._overwrite = True
+        self._overwrite = self._has_begun = True
+
+    def leftovers(self, folder: Path) -> list[Path]:
+        """Frames of any sequence that are in ``folder``."""
+        return [path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)]
 
     @abstractmethod
     def _save(self, frame: DepthFrame, path: Path, /) -> None:
@@ -91,6 +98,10 @@ class SequenceSink(ABC):
             self._folder.mkdir(exist_ok=True)
             part.unlink(missing_ok=True)  # of a process that was killed
             self._save(frame, part)
+            if self._overwrite and not self._has_begun:
+                for old in self.leftovers(self._folder):
+                    old.unlink(missing_ok=True)
+            self._has_begun = True
             self._publish(part, path)
         except BaseException as exc:
             self._failed = True

@@ -211,8 +211,14 @@ class PartSink:
             path = self._whole(part)
             if not self._overwrite and not self.is_done and path.exists():
                 raise SinkError(f"{path} has come to exist meanwhile; what was written is in {part}")
+        replaced = self._replaced()
         for part in parts:
             rename(part, self._whole(part))
+        try:
+            for frame in replaced:
+                frame.unlink(missing_ok=True)
+        except OSError as exc:
+            raise SinkError(f"cannot remove {frame}, which {self._path} had before: {exc.strerror}") from exc
         self.is_done = True
 
     def release(self, *, forget: bool) -> None:
@@ -221,6 +227,13 @@ class PartSink:
             self._journal.remove()
         if self._claim is not None:
             self._claim.release()
+
+    def _replaced(self) -> list[Path]:
+        """Frames of a folder that is replaced by one that has none of these names."""
+        if not (hasattr(self._sink, "leftovers") and self._path.is_dir() and self.part.is_dir()):
+            return []
+        new = {path.name for path in self.part.iterdir()}
+        return [path for path in self._sink.leftovers(self._path) if path.name not in new]
 
     def _parts(self) -> list[Path]:
         """The part, numbered ones where it went on in another file, each with what belongs to it."""

@@ -69,7 +69,8 @@ def test_one_that_cannot_get_its_name_keeps_no_other_from_it(tmp_path: Path) -> 
 def test_a_folder_has_its_name_when_it_is_whole(tmp_path: Path, there: bool) -> None:
     if there:
         (tmp_path / "depth").mkdir()
-        (tmp_path / "depth/depth_000000.png").write_text("old")
+        for old in ("depth_000000.png", "depth_000007.png", "depth_000001.exr"):
+            (tmp_path / "depth" / old).write_text("of a longer film, or in another format")
         (tmp_path / "depth/notes.txt").write_text("someone's")
         with pytest.raises(SinkError, match=r"depth exists; choose another name"):
             Parts([PartSink(f"png:{tmp_path}/depth", overwrite=False)]).look()

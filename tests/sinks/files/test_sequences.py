@@ -111,8 +111,11 @@ def test_nothing_is_replaced_unless_asked(tmp_path: Path, scheme: str) -> None:
     with pytest.raises(SinkError, match="exists; choose another folder"):
         open_sink(f"{scheme}:{out}")
     assert [p.read_bytes() for p in out.iterdir()] == [before]
-    write(f"{scheme}:{out}", scene(0, width=8), overwrite=True)
-    assert [p.read_bytes() != before for p in out.iterdir()] == [True]
+    for old in ("depth_000007.png", "depth_000007.exr", "depth_7.png"):  # the last is not ours
+        (out / old).write_text("of a longer film")
+    write(f"{scheme}:{out}", scene(0, width=8), scene(1), overwrite=True)
+    assert sorted(p.name for p in out.iterdir()) == [*(f"depth_00000{n}.{scheme}" for n in (0, 1)), "depth_7.png"]
+    assert file.read_bytes() != before
 
 
 @pytest.mark.parametrize(

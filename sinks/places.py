@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import os
 from pathlib import Path, PurePath
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from sinks.uri import names_rrd, parse_uri
+from sinks.uri import names_rrd, parse_uri, quoted
 from stream.errors import ConfigError, SinkError
 from stream.plugins import SOURCES, schemes
 from stream.ports import SourceInfo
@@ -61,7 +61,7 @@ def for_video(uri: str, *, out: Path, folder: PurePath, stem: str) -> str:
     """
     parsed = parse_uri(uri)
     if not is_file(uri):
-        return uri.replace("{stem}", quote(stem))
+        return uri.replace("{stem}", quoted(stem))
     if "{stem}" not in parsed.target:
         raise ConfigError(f"{parsed.text} would be written by every video; put {{stem}} into its name")
     path = PurePath(str(path_of(uri)).replace("{stem}", stem))
@@ -85,9 +85,9 @@ def with_path(uri: str, path: Path) -> str:
     """``uri`` of a file or folder, with another path and all its options."""
     _, question, query = uri.partition("?")
     if (scheme := parse_uri(uri).scheme) not in ("", "file"):
-        return f"{scheme}:{quote(str(path))}{question}{query}"
+        return f"{scheme}:{quoted(str(path))}{question}{query}"
     here = "" if path.is_absolute() else "./"  # or a colon in its name would end a scheme
-    return f"{here}{quote(str(path))}{question}{query}"
+    return f"{here}{quoted(str(path))}{question}{query}"
 
 
 def default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> str:
@@ -98,7 +98,7 @@ def default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> s
     if info.live:
         return "zmq+tcp://127.0.0.1:5555"
     if name is not None:
-        return f"./{quote(name)}_depth.mp4?view=side-by-side"
+        return f"./{quoted(name)}_depth.mp4?view=side-by-side"
     path = Path(source)
     if "://" in source:
         stem = Path(urlsplit(source).path).stem  # nothing else of an address: it may hold secrets
@@ -107,4 +107,4 @@ def default_sink(source: str, info: SourceInfo, *, name: str | None = None) -> s
     else:
         folder = path.parent if glob.has_magic(path.name) and not path.exists() else path
         stem = folder.resolve().name if folder.is_dir() or folder != path else path.stem
-    return f"./{quote(stem or 'stream')}_depth.mp4?view=side-by-side"
+    return f"./{quoted(stem or 'stream')}_depth.mp4?view=side-by-side"

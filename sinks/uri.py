@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from stream.errors import ConfigError
 
@@ -88,7 +88,12 @@ def parse_uri(uri: str) -> SinkUri:
         if name in options:
             raise ConfigError(f"{text}: option {name!r} is given twice; keep one")
         options[name] = value
-    return SinkUri(text=text, scheme=scheme, target=unquote(target), options=options)
+    return SinkUri(text=text, scheme=scheme, target=unquote(target, errors="surrogateescape"), options=options)
+
+
+def quoted(path: str) -> str:
+    """``path`` as :func:`parse_uri` takes it. Names on disk are bytes, and need not be text."""
+    return quote(path, errors="surrogateescape")
 
 
 def names_rrd(uri: SinkUri) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -493,3 +494,19 @@ def test_a_name_that_a_terminal_would_obey_is_spelled_out(run, tmp_path: Path) -
     assert status == 3
     assert "FAILED red \\x1b[31m\\nline.mp4: " in out
     assert "\x1b" not in out + err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take text alone for a name")
+def test_a_name_that_is_no_text_is_a_name(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Names on Linux are bytes: a file that another machine has named may be no UTF-8."""
+    film, out_film, folder = (os.fsdecode(name) for name in (b"b\xff\xfe.mp4", b"o\xff.mkv", b"f\xff"))
+    (tmp_path / folder).mkdir()
+    write_video(tmp_path / "film.mp4", 3).rename(tmp_path / folder / film)
+    sinks = (f"{out_film}?codec=ffv1", "focal:f.csv", "view://127.0.0.1:0")
+    status, out, err = run(f"{folder}/{film}", *(a for sink in sinks for a in ("--sink", sink)))
+    assert status == 0, err
+    assert (tmp_path / out_film).exists()
+    assert "3 frames → o\\udcff.mkv" in out
+    status, out, err = run(folder, "--out", "out")
+    assert status == 0, err
+    assert [os.fsencode(p.name) for p in (tmp_path / "out").iterdir()] == [b"b\xff\xfe_depth.mp4"]

@@ -91,7 +91,7 @@ class Journal:
         Raises:
             SinkError: an earlier run was another one, and the message names the first difference; or it is damaged.
         """
-        self._identity = json.loads(orjson.dumps(dict(identity)))
+        self._identity = json.loads(json.dumps(dict(identity)))
         if anew:
             return []
         try:
@@ -101,7 +101,7 @@ class Journal:
         except OSError as exc:
             raise SinkError(f"cannot read {self._path}: {exc.strerror}; `overwrite=True` begins anew") from exc
         try:
-            earlier = dict(orjson.loads(lines[0]))
+            earlier = dict(json.loads(lines[0]))
             records = [Record.read(line) for line in lines[1:]]
         except (ValueError, TypeError, IndexError) as exc:
             raise SinkError(
@@ -123,7 +123,7 @@ class Journal:
             OSError: it cannot be written.
         """
         new = self._path.with_name(f"{self._path.name}.new")
-        new.write_bytes(orjson.dumps(self._identity) + b"\n" + b"".join(record.line() for record in records))
+        new.write_bytes(json.dumps(self._identity).encode() + b"\n" + b"".join(record.line() for record in records))
         new.replace(self._path)
         self._file = self._path.open("ab")
 

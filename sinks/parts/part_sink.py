@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sinks import open_sink
 from sinks.files.aside import Aside
@@ -16,7 +15,7 @@ from sinks.files.journal import Journal, Record
 from sinks.files.target import check_target
 from sinks.parts.names import beside, exists_already, journal_of, part_of, rename
 from sinks.places import is_folder, path_of, with_path
-from sinks.uri import parse_uri
+from sinks.uri import parse_uri, quoted
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
 from stream.ports import SourceInfo
@@ -258,6 +257,6 @@ class PartSink:
 
     def _in_its_own_name(self, text: str) -> str:
         """A message about the part, as it is of the file that was asked for."""
-        for written in (str, quote):
+        for written in (str, quoted):
             text = text.replace(written(self.part.name), written(self._path.name))
         return text

@@ -11,6 +11,7 @@ from concurrent.futures import Executor
 from sinks.live_status import LiveStatus
 from sinks.view.message import SCHEMA, encode
 from sinks.view.options import ViewOptions
+from stream.errors import printable
 from stream.frame import DepthFrame, SourceState
 from stream.ports import SourceInfo
 
@@ -76,7 +77,7 @@ class LiveCamera:
             return {
                 "schema": SCHEMA,
                 **self._status.record(sequence=self.sequence, ended=ended),
-                "name": self._source.name,
+                "name": printable(self._source.name),
                 "live": self._source.live,
                 "lost_in_queue": self._lost_in_queue,
                 "scene_cuts": self._cuts,

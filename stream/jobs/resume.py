@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -88,7 +89,7 @@ def fingerprint(source: str) -> dict[str, object]:
         if path.is_dir():
             files = sorted((str(p.relative_to(path)), p.stat()) for p in path.rglob("*") if p.is_file())
             listed = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in files)
-            return {"source": str(path.resolve()), "source files": hashlib.sha256(listed.encode()).hexdigest()}
+            return {"source": str(path.resolve()), "source files": hashlib.sha256(os.fsencode(listed)).hexdigest()}
         return {"source": str(path.resolve()), **_of_file(path)} if path.is_file() else {"source": redact(source)}
     except (OSError, ValueError):  # opening it will say why
         return {"source": redact(source)}

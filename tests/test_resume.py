@@ -115,8 +115,9 @@ def assert_same(a: Path, b: Path) -> None:
     ]
     assert messages(a / "ros.mcap") == messages(b / "ros.mcap")
     assert content(a / "le" / LEROBOT) == content(b / "le" / LEROBOT)
-    assert (a / "le/meta/info.json").read_bytes() == (b / "le/meta/info.json").read_bytes()
-    assert sorted(p.name for p in (a / "le").rglob("*") if p.is_file()) == ["file-000.mp4", "info.json"]
+    for name in ("info.json", "depth_pro_stream.jsonl"):
+        assert (a / "le/meta" / name).read_bytes() == (b / "le/meta" / name).read_bytes()
+    assert sum(p.is_file() for p in (a / "le").rglob("*")) == 3
     assert times(a / "view.mp4") == times(b / "view.mp4")
     assert len(times(a / "view.mp4")) == FRAMES
 

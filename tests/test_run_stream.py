@@ -509,4 +509,4 @@ def test_a_name_that_is_no_text_is_a_name(run, tmp_path: Path) -> None:  # type:
     assert "3 frames → o\\udcff.mkv" in out
     status, out, err = run(folder, "--out", "out")
     assert status == 0, err
-    assert [os.fsencode(p.name) for p in (tmp_path / "out").iterdir()] == [b"b\xff\xfe_depth.mp4"]
+    assert [os.fsencode(p.name) for p in (tmp_path / "out").glob("*.mp4")] == [b"b\xff\xfe_depth.mp4"]

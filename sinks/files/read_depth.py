@@ -137,20 +137,17 @@ def _read_lerobot(folder: Path) -> Iterator[DepthPicture]:
         raise ValueError(f"{folder}: it is a data set that was not written by Depth Pro Stream")
     ((key, about),) = features.items()
     shift, low, high = (about[f"video.{name}"] for name in ("shift", "depth_min", "depth_max"))
-    first, step = info["depth_pro_stream"]["first_frame"], Fraction(1) / Fraction(info["fps"]).limit_denominator(1001)
+    try:
+        lines = (folder / "meta" / "depth_pro_stream.jsonl").read_bytes().splitlines()
+    except FileNotFoundError:
+        lines = []
     with av.open(str(folder / info["video_path"].format(video_key=key, chunk_index=0, file_index=0))) as video:
         for number, frame in enumerate(video.decode(video=0)):
             codes = frame.to_ndarray(format="gray12le").astype(np.float64)
             metres = (low + shift) * ((high + shift) / (low + shift)) ** (codes / 4095) - shift
-            yield DepthPicture(
-                depth=metres.astype(np.float32),
-                K=np.reshape(np.array(first["K"], np.float64), (3, 3)),
-                index=number,
-                pts=number,
-                time_base=step,
-                time_s=float(number * step),
-                about={**about, "first_frame": first},
-            )
+            if number >= len(lines):
+                raise ValueError(f"{folder}: what belongs to frame {number} is missing in meta/depth_pro_stream.jsonl")
+            yield _picture(metres.astype(np.float32), {**about, **json.loads(lines[number])})
 
 
 def _read_png(path: Path) -> DepthPicture:

@@ -10,7 +10,9 @@ shift = 3.5 m. Half a step is (d + shift) · ln((max + shift) / (min + shift)) /
 10 m. The format knows no code for what is missing: no estimate becomes the nearest code, 0, which LeRobot's own
 recordings use for it, and what is beyond the range the farthest.
 
-Only video and description are written. The tables of a whole data set (``data/``, ``meta/episodes/``) come from
+``meta/depth_pro_stream.jsonl``, which LeRobot does not look at, has a line for each frame: its K, number and time.
+
+Only these are written. The tables of a whole data set (``data/``, ``meta/episodes/``) come from
 whoever records actions. Frames are 1 / ``fps`` apart, as LeRobot finds them by number.
 """
 
@@ -34,7 +36,7 @@ from av.video.stream import VideoStream
 from sinks.files.aside import Aside
 from sinks.files.file_sink import FileSink
 from sinks.files.target import check_target
-from sinks.frame_json import describe, untrained_notice
+from sinks.frame_json import describe, to_json, untrained_notice
 from sinks.video.containers import FRAGMENTS
 from sinks.video.earlier import packets, whole_frames
 from sinks.video.fidelity import Fidelity
@@ -46,6 +48,7 @@ _log = logging.getLogger(__name__)
 _KEY = "observation.images.depth"
 _VIDEO = Path("videos") / _KEY / "chunk-000" / "file-000.mp4"
 _INFO = Path("meta") / "info.json"
+_FRAMES = Path("meta") / "depth_pro_stream.jsonl"
 _ABOUT = "depth_pro_stream"
 _CODE_MAX = 4095
 _FPS = Fraction(30)  # of a source that does not tell
@@ -137,7 +140,7 @@ class LeRobotSink(FileSink):
         if self._options.crf is not None or self._path.with_name(f"{self._path.name}-0002").exists():
             return 0
         Aside(video).put_back()
-        return whole_frames(video)
+        return min(whole_frames(video), len(_lines(self._path / _FRAMES)))
 
     def resume(self, captures: Sequence[Capture]) -> None:
         """Before the first frame: keep what an earlier run has written of so many frames, and go on behind them.
@@ -170,7 +173,7 @@ class LeRobotSink(FileSink):
             "model": first.model,
             "notice": untrained_notice(first),
         }
-        made = _Video(self._path, first, self._options, rate, self._about if self._kept else about)
+        made = _Video(self._path, first, self._options, rate, self._about if self._kept else about, kept=self._kept)
         if self._kept:
             earlier = Aside(self._path / _VIDEO)
             made.take_over(earlier.path, self._kept)
@@ -179,11 +182,26 @@ class LeRobotSink(FileSink):
         return made
 
 
+def _lines(path: Path) -> list[bytes]:
+    """The whole lines of a file, which may not be there."""
+    try:
+        return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    except FileNotFoundError:
+        return []
+
+
 class _Video:
     """A folder that is being written. ``meta/info.json`` is written at once, and again with the number of frames."""
 
     def __init__(
-        self, folder: Path, first: DepthFrame, options: LeRobotOptions, rate: Fraction, about: dict[str, object]
+        self,
+        folder: Path,
+        first: DepthFrame,
+        options: LeRobotOptions,
+        rate: Fraction,
+        about: dict[str, object],
+        *,
+        kept: int,
     ) -> None:
         self._folder, self._options, self._rate, self._frames = folder, options, rate, 0
         self._about, self._is_lossy = about, options.crf is not None
@@ -205,6 +223,9 @@ class _Video:
         context.time_base, context.codec_tag = 1 / rate, "hvc1"
         self._output.start_encoding()
         self._fidelity = Fidelity(context, options.decode) if self._is_lossy else None
+        self._lines = (folder / _FRAMES).open("r+b" if (folder / _FRAMES).exists() else "w+b", buffering=0)
+        self._lines.truncate(sum(map(len, _lines(folder / _FRAMES)[:kept])))
+        self._lines.seek(0, os.SEEK_END)
 
     def write(self, frame: DepthFrame) -> None:
         codes = self._options.encode(frame.depth)
@@ -213,6 +234,7 @@ class _Video:
         if self._fidelity is not None:
             self._fidelity.expect(self._frames, codes)
         self._frames += 1
+        self._lines.write(to_json(describe(frame)) + b"\n")
         self._mux(self._video.encode(picture))
 
     def _mux(self, packets: list[av.Packet[VideoStream]]) -> None:
@@ -233,6 +255,7 @@ class _Video:
             if self._fidelity is not None:
                 self._error = self._fidelity.finish()
         finally:
+            self._lines.close()
             self._output.close()
         self._describe()
         if self._error:

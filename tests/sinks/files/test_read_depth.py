@@ -74,16 +74,24 @@ def test_every_output_is_read_back(
 
 def test_lerobot_folders_are_read_back(tmp_path: Path) -> None:
     sink = open_sink(f"lerobot:{tmp_path}/out?fps=25")
-    frames = [scene(i) for i in range(3)]
+    frames = [zoomed(scene(i), 1 + 0.1 * i) for i in range(3)]
     for frame in frames:
         sink.write(frame)
     sink.close()
-    pictures = list(read_depth(tmp_path / "out"))
-    assert [p.pts * p.time_base for p in pictures if p.pts is not None] == [Fraction(i, 25) for i in range(3)]
-    for picture, frame in zip(pictures, frames, strict=True):
+    for picture, frame in zip(read_depth(tmp_path / "out"), frames, strict=True):
         there = frame.depth < 10
         assert abs(picture.depth - frame.depth)[there].max() < 0.0023
-        assert (frames[0].camera.matrix == picture.K).all()
+        assert (frame.camera.matrix == picture.K).all()
+        assert (picture.index, picture.pts) == (frame.capture.index, frame.capture.pts)
+    lines = tmp_path / "out" / "meta" / "depth_pro_stream.jsonl"
+    lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:2]))
+    with pytest.raises(ValueError, match="what belongs to frame 2 is missing"):
+        list(read_depth(tmp_path / "out"))
+
+
+def zoomed(frame: DepthFrame, factor: float) -> DepthFrame:
+    camera = frame.camera
+    return replace(frame, camera=replace(camera, fx=camera.fx * factor, fy=camera.fy * factor))
 
 
 def test_what_is_no_depth_is_refused(tmp_path: Path) -> None:

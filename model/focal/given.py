@@ -8,6 +8,7 @@ Whoever gives one gets exact scale: the network's own estimate is then ignored. 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,15 @@ from stream.frame import CameraIntrinsics
 _ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
 _AHEAD = (0.0, 0.0, 1.0, 0.0)  # the last row of every projection
 _ROTATION_TOLERANCE = 1e-3  # files hold as few as four digits
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes ``1e-05`` for a number as JSON and YAML 1.2 do; YAML 1.1 demands ``1.0e-05``, and a sign after the e."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +188,7 @@ def _matrix(info: Mapping[object, object], *names: str, count: int) -> tuple[flo
 def _first_document(path: Path) -> Mapping[object, object]:
     """The first document of a YAML file: ``ros2 topic echo`` ends every message with a ``---`` line."""
     try:
-        info = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
+        info = next(iter(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Loader)), None)
     except OSError as exc:
         raise ConfigError(f"cannot read the camera calibration {path}: {exc.strerror}") from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:

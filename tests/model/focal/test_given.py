@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -89,6 +90,24 @@ def test_every_form_of_a_ros_calibration_is_read(tmp_path: Path, text: str) -> N
     assert (camera.width, camera.height) == (1280, 720)
     assert camera.distortion_model == "plumb_bob"
     assert camera.distortion == (0.1, -0.2, 0.001, 0.002, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("1e-05", 1e-5), ("-2E-5", -2e-5), ("+1.5e3", 1500), (".5e2", 50), ("1.e2", 100), ("1e+2", 100), ("3", 3)],
+)
+def test_numbers_may_be_written_as_computers_write_them(tmp_path: Path, written: str, number: float) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(CALIBRATION.replace("[0.1, -0.2", f"[{written}, -0.2").replace("899", "8.99e2"))
+    camera = read_camera_info(path)
+    assert (camera.distortion[0], camera.fy) == (number, 899)
+
+
+def test_a_calibration_in_json_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "camera.json"
+    info = {"width": 1280, "height": 720, "d": [1e-05, -2e-07, 0, 0, 0], "k": [900.5, 0, 641, 0, 899, 362, 0, 0, 1]}
+    path.write_text(json.dumps(info))
+    assert read_camera_info(path).distortion == (1e-05, -2e-07, 0, 0, 0)
 
 
 def test_nothing_given_is_nothing_known() -> None:
@@ -225,6 +244,9 @@ def test_impossible_values_are_refused(bad: float) -> None:
         (CALIBRATION.replace("900.5", ".nan"), "must be a list of numbers"),
         (CALIBRATION.replace("900.5", "-900.5"), "must be positive"),
         (CALIBRATION.replace("362.75, 0, 0, 1]", "362.75, 0, 0, 2]"), "must have the form"),
+        (CALIBRATION.replace("900.5", "'1e-05'"), "must be a list of numbers"),
+        (CALIBRATION.replace("900.5", "1e"), "must be a list of numbers"),
+        (CALIBRATION.replace("900.5", "1e999"), "must be a list of numbers"),
         (CALIBRATION.replace("0.1, -0.2", "a, b"), "the distortion must be a list"),
         (CALIBRATION.replace("800, 0, 600, 0,", "800, 0, 600,"), "the projection matrix must have 12 numbers, not 11"),
         (CALIBRATION.replace("800, 0, 600", "-800, 0, 600"), "projection matrix must have the form"),

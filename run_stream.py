@@ -10,7 +10,7 @@ if __name__ == "__main__":
 import logging
 import signal
 from collections.abc import Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,7 +27,7 @@ from sinks.files.journal import Record
 from sinks.parts import Parts, PartSink, is_whole
 from sinks.places import default_sink, for_video, is_file, make_folder
 from sinks.uri import parse_uri
-from stream.command_line import DONE, SINK_FAILED, CommandLine, with_options
+from stream.command_line import DONE, SINK_FAILED, CommandLine, say, with_options
 from stream.display import log_to, summary
 from stream.errors import ConfigError, DepthStreamError, SinkError, SourceError
 from stream.frame import FocalEstimate
@@ -235,8 +235,7 @@ class _Session:
         for stream, status, files in zip(streams, statuses, parts, strict=True):
             files.publish(_unfinished(stream, status, stopped=stopped))
         statuses = [_told_where(stream, status) for stream, status in zip(streams, statuses, strict=True)]
-        with suppress(OSError):  # nobody reads it, as in `… | true`: that does not undo the run
-            print(summary(statuses), flush=True)
+        say(summary(statuses))
         try:
             pipeline.result()
         except ConfigError as exc:
@@ -244,7 +243,7 @@ class _Session:
                 raise
             raise DepthStreamError(str(exc)) from exc  # of what is in this video: the others of the batch may do
         if demo is not None:
-            print(demo.summary(), flush=True)
+            say(demo.summary())
         failed = any(sink.error is not None for status in statuses for sink in status.sinks)
         return _Ending(SINK_FAILED if failed else DONE, stopped)
 
@@ -420,7 +419,7 @@ def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Sessio
     ]
     with locked(out):
         outcome = run_batch(jobs, convert, is_there=lambda uri: not again and is_whole(uri))
-    print(with_options(str(outcome)), flush=True)
+    say(with_options(str(outcome)))
     return SINK_FAILED if outcome.failed else DONE
 
 

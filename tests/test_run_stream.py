@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -25,7 +26,7 @@ from model.config import EstimatorConfig
 from stream import command_line
 from stream.errors import ConfigError
 from stream.ports import SourceInfo
-from tests.support.process import Process
+from tests.support.process import ROOT, Process
 
 
 def write_video(path: Path, count: int, *, size: tuple[int, int] = (96, 64)) -> Path:
@@ -419,6 +420,29 @@ def test_nobody_reading_the_summary_does_not_undo_the_run(clip: Path, tmp_path: 
         started.process.stdout = None
     assert "Error" not in "".join(started.err)
     assert len(decode(tmp_path / "x.mp4")) == 5
+
+
+def in_a_shell(line: str, cwd: Path) -> tuple[int, str]:
+    """Run ``line``, where P is the command line; returns exit status and standard error."""
+    program = f"set -o pipefail; P() {{ '{sys.executable}' '{ROOT / 'run_stream.py'}' \"$@\"; }}; {line}"
+    done = subprocess.run(["bash", "-c", program], cwd=cwd, capture_output=True, text=True, timeout=90, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams_do_not_undo_the_run(clip: Path, tmp_path: Path, closed: str) -> None:
+    status, err = in_a_shell(f"exec {closed}; P {clip.name} --sink x.mkv?codec=ffv1", tmp_path)
+    assert status == 0, err
+    assert "Traceback" not in err
+    assert len(decode(tmp_path / "x.mkv")) == 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("asked", ["--help", "--version", "--list-cameras"])
+def test_what_cannot_be_printed_is_told_on_one_line(tmp_path: Path, asked: str) -> None:
+    told = "run_stream.py: cannot write to standard output: No space left on device\n"
+    assert in_a_shell(f"P {asked} > /dev/full", tmp_path) == (1, told)
+    assert in_a_shell(f"P {asked} | true", tmp_path) == (1, "")
 
 
 def test_the_demo_is_shown_again_and_again_until_it_is_stopped(tmp_path: Path) -> None:

@@ -414,6 +414,7 @@ def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Sessio
             name=video.name,
             source=video.source,
             sinks=[for_video(uri, out=out, folder=video.folder, stem=video.stem) for uri in wanted],
+            trouble=video.trouble,
         )
         for video in videos
     ]

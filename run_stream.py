@@ -40,7 +40,7 @@ from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.ports import Sink, Source, SourceInfo
 from stream.sources import SourceConfig, open_source
 from stream.sources.excerpt import Excerpt, ExcerptConfig
-from stream.sources.names import ALONE, name_sources
+from stream.sources.names import ALONE, name_sources, refuse_blank
 from stream.stats import Status
 from stream.watch import ENDINGS, watch
 
@@ -166,6 +166,7 @@ def run(
         session = serving.enter_context(closing(_Session(settings, console, running)))
         sink = [*sink, "view:"] if view and not _is_shown(sink) else sink
         _refuse_repeated(sink)
+        refuse_blank(source)
         if out is None and (named := [uri for uri in sink if "{stem}" in uri]):
             raise ConfigError(
                 f"{parse_uri(named[0]).text}: {{stem}} is the name of a video of a batch; add `out=FOLDER`"

@@ -154,7 +154,11 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        ([], 2, "source"),
+        ([], 2, "no source given"),
+        ([""], 2, "no source given"),
+        (["missing.mp4", " ", "--out", "depth"], 2, "no source given"),
+        (["rtsp://"], 2, "names no host"),
+        (["http://"], 2, "names no host"),
         (["demo", "--precision", "fp99"], 2, "fp99"),
         (["demo", "--precison", "fp32"], 2, "--precision"),
         (["demo", "extra"], 2, "demo, extra: not all are files"),

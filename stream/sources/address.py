@@ -19,6 +19,7 @@ LIVE_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay"}
 
 # What FFmpeg in PyAV's wheels speaks; PyAV cannot list the protocols of another build.
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "tcp")
+_LISTENING = ("udp", "rtp", "tcp")
 _SECRET = re.compile(
     r"([\w.\-%]*(?:token|key|pass|pwd|secret|auth|sig|credential|session|user|login|jwt)[\w.\-%]*=)[^&#;\s]*",
     re.IGNORECASE,
@@ -76,6 +77,12 @@ def _has_valid_port(authority: str) -> bool:
     return match is not None and (not match[1] or (len(match[1]) <= 5 and 0 < int(match[1]) < 2**16))
 
 
+def _has_host(scheme: str, rest: str) -> bool:
+    """Whether a host is told, or a port alone where that is enough to listen on."""
+    host = _authority(rest).rpartition("@")[2]
+    return bool(host) and (scheme in _LISTENING or not host.startswith(":"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
     """Something FFmpeg can open.
@@ -126,7 +133,7 @@ def network_address(uri: str, config: SourceConfig) -> Address:
 
     Raises:
         SourceError: a protocol we do not read, a port that is none, or a password that may be cut in two.
-        ConfigError: credentials that cannot be used, or that are given twice.
+        ConfigError: no host, or credentials that cannot be used or are given twice.
     """
     scheme, _, rest = uri.partition("://")
     scheme = scheme.lower()
@@ -142,6 +149,8 @@ def network_address(uri: str, config: SourceConfig) -> Address:
         raise SourceError(f"{redact(uri)}: the port is wrong; give a number from 1 to 65535 after the host{hint}")
     name = redact(uri)
     uri = f"{scheme}://{_with_credentials(scheme, rest, name, config)}"
+    if not _has_host(scheme, rest):
+        raise ConfigError(f"{name} names no host; write it as in {scheme}://192.0.2.7/stream")
     if scheme in ("http", "https"):
         # No "nobuffer" here: it throws away what was read while probing, which in a file are its first frames.
         return Address(target=uri, name=name, live=None, network=True)

@@ -149,6 +149,20 @@ def test_redact_keeps_what_tells_cameras_apart() -> None:
     assert "secret" not in repr(network_address("rtsp://u:secret@h/", SourceConfig()))
 
 
+@pytest.mark.parametrize(
+    "uri", ["rtsp://", "http://", "https:///v.mp4", "rtsp://:554/x", "rtmp://?x=1", "rtsps://joe:S3CRET@/x", "udp://"]
+)
+def test_an_address_without_a_host_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"names no host; write it as in [a-z]+://192") as caught:
+        open_source(uri)
+    assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["udp://:1234", "udp://@:1234", "rtp://:5004", "tcp://:9?listen", "rtsp://[::1]/x"])
+def test_a_port_may_be_enough(uri: str) -> None:
+    assert network_address(uri, SourceConfig()).target == uri
+
+
 def test_config_rejects_nonsense() -> None:
     nonsense = [("open_timeout_s", 0), ("rtsp_transport", "pigeon"), ("capture_clock", "sun"), ("camera_size", (0, 1))]
     nonsense += [("image_rate", rate) for rate in (-1, 0, 1e-9, 1e9, float("nan"))]

@@ -26,7 +26,7 @@ from sinks import for_camera, open_sink
 from sinks.files.journal import Record
 from sinks.parts import Parts, PartSink, is_whole
 from sinks.places import default_sink, for_video, is_file, make_folder
-from sinks.uri import parse_uri
+from sinks.uri import parse_uri, refuse_control_characters
 from stream.command_line import DONE, SINK_FAILED, CommandLine, say, with_options
 from stream.display import log_to, summary
 from stream.errors import ConfigError, DepthStreamError, SinkError, SourceError
@@ -166,6 +166,8 @@ def run(
         session = serving.enter_context(closing(_Session(settings, console, running)))
         sink = [*sink, "view:"] if view and not _is_shown(sink) else sink
         _refuse_repeated(sink)
+        for typed in sink:
+            refuse_control_characters(typed)
         refuse_blank(source)
         if out is None and (named := [uri for uri in sink if "{stem}" in uri]):
             raise ConfigError(

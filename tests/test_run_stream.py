@@ -176,6 +176,7 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
         (["missing.mp4", "--start", "soon"], 2, "no place in a video"),
         (["demo", "--camera-info", "missing.yaml"], 2, "missing.yaml"),
         (["demo", "--sink", "mqtt://x"], 2, "mqtt"),
+        (["demo", "--sink", "png:%04d"], 2, "png:%04d: %04 stands for a control character here; write %25"),
         (["demo", "--sink", "x.mp4?veiw=depth"], 2, "view"),
         (["demo", "--sink", "null:", "--output-size", "huge"], 2, "640x480"),
         (["demo", "--sink", "null:", "--device", "tpu"], 2, "tpu"),

@@ -24,14 +24,14 @@ _SECRET = re.compile(
     r"([\w.\-%]*(?:token|key|pass|pwd|secret|auth|sig|credential|session|user|login|jwt)[\w.\-%]*=)[^&#;\s]*",
     re.IGNORECASE,
 )
-
-
+# Whoever knows what follows the application's name may publish there.
+_STREAM_KEY = re.compile(r"(\brtmp\w*:/+[^/]+/+[^/]+/+).+", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*", re.IGNORECASE)
 _IP_ADDRESS = re.compile(r"(\[[^\]@]*\]|\d{1,3}(\.\d{1,3}){3})(:\d+)?(?=[/?#])")  # a host that cannot be a user's name
 
 
 def redact(uri: str) -> str:
-    """``uri`` without user, password and the values of query parameters that sound secret; local paths unchanged.
+    """``uri`` without user, password, stream key and values of parameters that sound secret; local paths unchanged.
 
     In doubt it hides too much: a "/", "?" or "#" typed into a password makes ``user:1`` look like a host and its port.
     """
@@ -45,7 +45,7 @@ def redact(uri: str) -> str:
         rest = f"***@{rest.rpartition('@')[2]}"
     elif not _has_valid_port(authority):  # or a password whose host was forgotten
         rest = f"{authority.partition(':')[0]}:***{rest[len(authority) :]}"
-    return f"{scheme}://" + _SECRET.sub(r"\1***", rest)
+    return _without_keys(f"{scheme}://{rest}")
 
 
 def _may_hide_credentials(rest: str) -> bool:
@@ -63,7 +63,14 @@ def redact_unknown(uri: str) -> str:
     It may be a mistyped address, so any ``name:secret@`` is hidden, with all that stands before it.
     """
     head, at, tail = uri.rpartition("@")
-    return _SECRET.sub(r"\1***", f"***@{tail}" if at and (":" in head or "//" in head) else uri)
+    if at and (":" in head or "//" in head):
+        scheme = "rtmp://" if "rtmp" in head.lower() else ""  # without which nobody knows that a stream key follows
+        uri = f"{scheme}***@{tail}"
+    return _without_keys(uri)
+
+
+def _without_keys(uri: str) -> str:
+    return _STREAM_KEY.sub(r"\1***", _SECRET.sub(r"\1***", uri))
 
 
 def _authority(rest: str) -> str:

@@ -24,7 +24,7 @@ from PIL import Image
 
 from stream.errors import ConfigError, SourceError
 from stream.sources import SourceConfig, open_source
-from stream.sources.address import camera_address, file_address, network_address, redact
+from stream.sources.address import camera_address, file_address, network_address, redact, redact_unknown
 from stream.sources.ffmpeg_errors import source_error
 from tests.support import media
 
@@ -100,6 +100,7 @@ def test_an_unknown_host_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) 
         "rtsp://hunter2@127.0.0.1:{port}/stream",
         "http://user:hunter2@127.0.0.1:{port}/v.mp4?token=hunter2&channel=3",
         "http://127.0.0.1:{port}/v.mp4?channel=3&API_KEY=hunter2&x=1#password=hunter2",
+        "rtmp://127.0.0.1:{port}/live/hunter2",
         "rtsp://127.0.0.1:{port}/user=admin_password=hunter2_channel=1.sdp",
     ],
 )
@@ -133,6 +134,22 @@ def test_credentials_in_mistyped_addresses_are_never_shown(uri: str) -> None:
         open_source(uri)
     assert "***" in str(caught.value)
     assert "S3CRET" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("rtmp://127.0.0.1:9/live/S3CRET", "rtmp://127.0.0.1:9/live/***"),
+        ("RTMPS://host/live/S3CRET?x=1", "RTMPS://host/live/***"),
+        ("rtmp://host/live/show/S3CRET", "rtmp://host/live/***"),
+        ("rtmp://joe:S3CRET@host/live/S3CRET", "rtmp://***@host/live/***"),
+        ("rtmp://host/live", "rtmp://host/live"),
+    ],
+)
+def test_stream_keys_are_never_shown(uri: str, shown: str) -> None:
+    assert redact(uri) == redact_unknown(uri) == shown
+    assert "S3CRET" not in redact_unknown(f"front={uri}")
+    assert "S3CRET" not in repr(network_address(uri, SourceConfig()))
 
 
 def test_redact_keeps_what_tells_cameras_apart() -> None:

@@ -219,12 +219,25 @@ def test_only_one_of_the_three_may_be_given(calibration: Path) -> None:
         CameraConfig(focal_px=1000.0, fov=60.0, camera_info=calibration)
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
-def test_impossible_values_are_refused(bad: float) -> None:
-    with pytest.raises(ConfigError, match="positive number"):
+@pytest.mark.parametrize("bad", [0.0, -1.0, 1e-300, 0.99, 1.1e6, 1e308, math.nan, math.inf])
+def test_impossible_focal_lengths_are_refused(bad: float) -> None:
+    with pytest.raises(ConfigError, match=r"no camera has a focal length of .* pixels; give one from 1 to 1,000,000"):
         CameraConfig(focal_px=bad)
-    with pytest.raises(ConfigError, match="between 0 and 180"):
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, 1e-300, 0.09, 179.1, 179.9999, 1e308, math.nan, math.inf])
+def test_impossible_fields_of_view_are_refused(bad: float) -> None:
+    with pytest.raises(ConfigError, match=r"no camera has a .* field of view of .* degrees; give one from 0\.1 to 179"):
         CameraConfig(fov=bad)
+
+
+@pytest.mark.parametrize("fov", [0.1, 179.0])
+def test_the_widest_and_the_narrowest_lens_are_taken(fov: float) -> None:
+    given = GivenCamera(CameraConfig(fov=fov)).intrinsics(1920, 1080)
+    assert given is not None
+    assert given.fov_deg == pytest.approx(fov)
+    assert CameraConfig(focal_px=1.0).focal_px == 1
+    assert CameraConfig(focal_px=1e6).focal_px == 1e6
 
 
 @pytest.mark.parametrize(
@@ -243,6 +256,9 @@ def test_impossible_values_are_refused(bad: float) -> None:
         (CALIBRATION.replace("900.5", "wide"), "must be a list of numbers"),
         (CALIBRATION.replace("900.5", ".nan"), "must be a list of numbers"),
         (CALIBRATION.replace("900.5", "-900.5"), "must be positive"),
+        (CALIBRATION.replace("900.5", "1e308"), r"no camera has a focal length of 1e\+308 pixels"),
+        (CALIBRATION.replace("899", "0.5"), "no camera has a focal length of 0.5 pixels"),
+        (CALIBRATION.replace("[800, 0,", "[1e-300, 0,"), "no camera has a focal length of 1e-300 pixels"),
         (CALIBRATION.replace("362.75, 0, 0, 1]", "362.75, 0, 0, 2]"), "must have the form"),
         (CALIBRATION.replace("900.5", "'1e-05'"), "must be a list of numbers"),
         (CALIBRATION.replace("900.5", "1e"), "must be a list of numbers"),

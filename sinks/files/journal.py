@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -123,8 +124,13 @@ class Journal:
             OSError: it cannot be written.
         """
         new = self._path.with_name(f"{self._path.name}.new")
-        new.write_bytes(orjson.dumps(self._identity) + b"\n" + b"".join(record.line() for record in records))
-        new.replace(self._path)
+        try:
+            new.write_bytes(orjson.dumps(self._identity) + b"\n" + b"".join(record.line() for record in records))
+            new.replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
         self._file = self._path.open("ab")
 
     def add(self, frame: DepthFrame) -> None:

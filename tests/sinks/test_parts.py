@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,48 @@ def test_where_no_lock_can_be_made(tmp_path: Path) -> None:
         PartSink(f"{tmp_path}/a.mkv", overwrite=True).claim()
     with pytest.raises(SinkError, match=r"cannot write /proc/a.csv: "):
         PartSink("focal:/proc/a.csv", overwrite=False).claim()
+
+
+@pytest.mark.parametrize("length", [240, 250, 300])
+@pytest.mark.parametrize("uri", ["{}.mkv?codec=ffv1", "png:{}"])
+def test_a_name_without_room_for_what_lies_beside_it_is_refused(tmp_path: Path, uri: str, length: int) -> None:
+    uri = uri.format(tmp_path / ("a" * length))
+    assert not is_whole(uri)
+    with pytest.raises(SinkError, match=r"its name is too long, .*; give a shorter one"):
+        PartSink(uri, overwrite=False)
+    assert names(tmp_path) == []
+
+
+def test_the_longest_name_that_has_room_for_what_lies_beside_it_is_written(tmp_path: Path) -> None:
+    name = "a" * (255 - len(".part.mkv.journal.new")) + ".mkv"
+    begin(PartSink(f"{tmp_path}/{name}?codec=ffv1", overwrite=False), frames=1).publish({})
+    assert names(tmp_path) == [name, f"{name}.json"]
+
+
+@pytest.mark.parametrize(("frames", "then"), [(0, "begins anew"), (3, "goes on")])
+def test_a_full_disk_is_told_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int, then: str
+) -> None:
+    path = tmp_path / "walk.mkv"
+    if frames:
+        begin(PartSink(f"{path}?codec=ffv1", overwrite=False), frames=frames).release(forget=False)
+    before = names(tmp_path)
+
+    def write_bytes(path: Path, _data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", write_bytes)
+        parts = Parts([PartSink(f"{path}?codec=ffv1", overwrite=False)])
+        told = f"walk.part.mkv: No space left on device; free some space, and the same command {then}"
+        parts.claim()
+        with pytest.raises(SinkError, match=told):
+            parts.begin(parts.earlier(IDENTITY, batch=1), [])
+        parts.release(forget=False)
+    assert names(tmp_path) == before
+    begin(PartSink(f"{path}?codec=ffv1", overwrite=False), frames=frames + 1).publish({})
+    assert names(tmp_path) == ["walk.mkv", "walk.mkv.json"]
 
 
 def test_a_damaged_part_of_many_frames_is_told(tmp_path: Path) -> None:

@@ -37,12 +37,16 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("hello\n" * 100)
     (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "script.mp4").write_text(f"ffconcat version 1.0\nfile {tmp_path}/text.mp4\n")
+    (tmp_path / "script.ffconcat").write_text("ffconcat version 1.0\nfile nowhere.mp4\n")
     cases = {
         str(media.write_audio(tmp_path / "tone.wav")): "sound only",
         str(tmp_path / "empty.mp4"): "empty",
         str(tmp_path / "text.mp4"): "not a video",
         str(tmp_path / "text.txt"): "not a video",
         str(tmp_path / "drawing.svg"): "no decoder",
+        str(tmp_path / "script.mp4"): "a concat script",
+        str(tmp_path / "script.ffconcat"): "a concat script",
         str(tmp_path / "missing.mp4"): "no such file",
         str(tmp_path / "folder"): "neither pictures nor videos",
         "webcam:93": "no such camera",
@@ -220,12 +224,17 @@ def test_local_addresses_survive_ffmpegs_reading_of_names() -> None:
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder; ``/live.mjpg`` is a camera that hangs up after 20 pictures, ``/silent`` says nothing."""
+    """Files of a folder; ``/live.mjpg`` is a camera that hangs up after 20 pictures, ``/silent`` says nothing,
+    ``/to/…`` is somewhere else."""
 
     timeout = 20  # seconds without a word from the reader
 
     def do_GET(self) -> None:
-        if self.path == "/locked":
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+        elif self.path == "/locked":
             self.send_error(401)
         elif self.path == "/silent":
             with contextlib.suppress(ConnectionResetError):
@@ -331,6 +340,25 @@ def test_http_errors(server: str) -> None:
     for path, message in (("locked", "401"), ("nowhere.mp4", "404")):
         with pytest.raises(SourceError, match=message):
             open_source(f"{server}/{path}")
+
+
+@pytest.mark.parametrize("elsewhere", ["file:///v.mp4", "rtsp://127.0.0.1/v", "data:,v"])
+def test_a_server_that_redirects_to_no_server_of_its_kind_is_not_waited_for(server: str, elsewhere: str) -> None:
+    with pytest.raises(SourceError, match="redirects to an address that is not allowed; only http:// and"):
+        open_source(f"{server}/to/{elsewhere}")
+
+
+def test_redirects_are_followed(tmp_path: Path, server: str) -> None:
+    media.numbered_video(tmp_path / "v.mp4", 2)
+    assert len(media.read(f"{server}/to/{server}/v.mp4")) == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"), [("http://[fe80::1]/v", False), ("http://[zz]/v", False), ("http://host/v", True)]
+)
+def test_an_invalid_address_is_no_redirect(uri: str, told: bool) -> None:
+    error = av.error.ArgumentError(22, "Invalid argument", uri)
+    assert ("redirects" in str(source_error(error, network_address(uri, SourceConfig())))) is told
 
 
 def test_schemes_ignore_case(tmp_path: Path, server: str) -> None:

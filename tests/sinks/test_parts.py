@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -311,6 +312,17 @@ def test_what_differs_is_named_in_words(tmp_path: Path) -> None:
     sink = PartSink(f"{tmp_path}/a.mkv?codec=ffv1&encoding=log", overwrite=False)
     with pytest.raises(SinkError, match=r"a.mkv was begun by another run, its option encoding: not given, now log;"):
         begin(sink)
+    sink.release(forget=False)
+
+
+def test_when_a_source_was_written_is_told_as_people_write_it(tmp_path: Path) -> None:
+    uri, began = f"{tmp_path}/a.mkv?codec=ffv1", int(datetime(2026, 11, 28, 1, 2, 3).timestamp())
+    identity: dict[str, object] = {"source time": began * 10**9 + 250_000_000}
+    begin(PartSink(uri, overwrite=False), frames=2, identity=identity).release(forget=False)
+    sink = PartSink(uri, overwrite=False)
+    told = r"another run, source time: 2026-11-28 01:02:03\.250, now 2026-11-28 01:02:04\.000; the same"
+    with pytest.raises(SinkError, match=told):
+        begin(sink, identity={"source time": (began + 1) * 10**9})
     sink.release(forget=False)
 
 

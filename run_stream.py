@@ -10,7 +10,7 @@ if __name__ == "__main__":
 import logging
 import signal
 from collections.abc import Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,8 +26,8 @@ from sinks import for_camera, open_sink
 from sinks.files.journal import Record
 from sinks.parts import Parts, PartSink, is_whole
 from sinks.places import default_sink, for_video, is_file, make_folder
-from sinks.uri import parse_uri
-from stream.command_line import DONE, SINK_FAILED, CommandLine, with_options
+from sinks.uri import parse_uri, refuse_control_characters
+from stream.command_line import DONE, SINK_FAILED, CommandLine, say, with_options
 from stream.display import log_to, summary
 from stream.errors import ConfigError, DepthStreamError, SinkError, SourceError
 from stream.frame import FocalEstimate
@@ -40,7 +40,7 @@ from stream.pipeline import Pipeline, PipelineConfig, Stream
 from stream.ports import Sink, Source, SourceInfo
 from stream.sources import SourceConfig, open_source
 from stream.sources.excerpt import Excerpt, ExcerptConfig
-from stream.sources.names import ALONE, name_sources
+from stream.sources.names import ALONE, name_sources, refuse_blank
 from stream.stats import Status
 from stream.watch import ENDINGS, watch
 
@@ -166,6 +166,9 @@ def run(
         session = serving.enter_context(closing(_Session(settings, console, running)))
         sink = [*sink, "view:"] if view and not _is_shown(sink) else sink
         _refuse_repeated(sink)
+        for typed in sink:
+            refuse_control_characters(typed)
+        refuse_blank(source)
         if out is None and (named := [uri for uri in sink if "{stem}" in uri]):
             raise ConfigError(
                 f"{parse_uri(named[0]).text}: {{stem}} is the name of a video of a batch; add `out=FOLDER`"
@@ -235,8 +238,7 @@ class _Session:
         for stream, status, files in zip(streams, statuses, parts, strict=True):
             files.publish(_unfinished(stream, status, stopped=stopped))
         statuses = [_told_where(stream, status) for stream, status in zip(streams, statuses, strict=True)]
-        with suppress(OSError):  # nobody reads it, as in `… | true`: that does not undo the run
-            print(summary(statuses), flush=True)
+        say(summary(statuses))
         try:
             pipeline.result()
         except ConfigError as exc:
@@ -244,7 +246,7 @@ class _Session:
                 raise
             raise DepthStreamError(str(exc)) from exc  # of what is in this video: the others of the batch may do
         if demo is not None:
-            print(demo.summary(), flush=True)
+            say(demo.summary())
         failed = any(sink.error is not None for status in statuses for sink in status.sinks)
         return _Ending(SINK_FAILED if failed else DONE, stopped)
 
@@ -415,12 +417,13 @@ def _convert_all(videos: Sequence[Video], sinks: Sequence[str], session: _Sessio
             name=video.name,
             source=video.source,
             sinks=[for_video(uri, out=out, folder=video.folder, stem=video.stem) for uri in wanted],
+            trouble=video.trouble,
         )
         for video in videos
     ]
     with locked(out):
         outcome = run_batch(jobs, convert, is_there=lambda uri: not again and is_whole(uri))
-    print(with_options(str(outcome)), flush=True)
+    say(with_options(str(outcome)))
     return SINK_FAILED if outcome.failed else DONE
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    pip install '.[dev]'
+    pip install -e '.[dev]'
     python benchmarks/engine.py [--model depth-pro] [--frames 30] [--rounds 5] [--json-to engine.json]
     python benchmarks/engine.py --only "eager, bf16" --only "graph, bf16"    # those whose names contain that
     python benchmarks/engine.py --levers                                     # minutes: each lever of the engine

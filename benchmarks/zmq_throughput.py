@@ -2,7 +2,7 @@
 
 ::
 
-    pip install '.[benchmarks]'
+    pip install -e '.[benchmarks]'
     python benchmarks/zmq_throughput.py [--rounds 3] [--json-to result.json]
 
 Over TCP on this machine, from this process to a subscriber in a process of its own, which takes each as an array:
@@ -69,7 +69,7 @@ from stream.frame import CameraIntrinsics, Capture, DepthFrame, FocalEstimate
 try:
     import imagezmq
 except ImportError:
-    sys.exit("this benchmark compares with imagezmq; install it with: pip install '.[benchmarks]'")
+    sys.exit("this benchmark compares with imagezmq; install it with: pip install -e '.[benchmarks]'")
 
 WINDOW = 4  # messages on their way
 HWM = 1000  # so no queue is ever full

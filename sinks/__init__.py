@@ -100,7 +100,7 @@ def _mcap(uri: SinkUri, overwrite: bool) -> Sink:
         from sinks.ros.sink import McapOptions, McapSink
     except ModuleNotFoundError as exc:
         raise ConfigError(
-            f"{uri.text} needs the Python packages mcap and rosbags (no {exc.name} here): pip install '.[mcap]'"
+            f"{uri.text} needs the Python packages mcap and rosbags (no {exc.name} here): pip install -e '.[mcap]'"
         ) from exc
     if not uri.target:
         raise ConfigError(f"{uri.text!r} names no file; write for example walk.mcap")
@@ -129,7 +129,7 @@ def _exr(uri: SinkUri, overwrite: bool) -> Sink:
     try:
         from sinks.files.exr import ExrOptions, ExrSink
     except ModuleNotFoundError as exc:
-        raise ConfigError(f"{uri.text} needs the Python package OpenEXR: pip install '.[exr]'") from exc
+        raise ConfigError(f"{uri.text} needs the Python package OpenEXR: pip install -e '.[exr]'") from exc
     return ExrSink(_folder(uri), parse_options(uri, ExrOptions), overwrite=overwrite)
 
 
@@ -169,7 +169,7 @@ def _view(uri: SinkUri, _overwrite: bool) -> Sink:
         from sinks.view.options import ViewOptions
         from sinks.view.sink import ViewSink
     except ModuleNotFoundError as exc:
-        raise ConfigError(f"{uri.text} needs the Python package aiohttp: pip install '.[view]'") from exc
+        raise ConfigError(f"{uri.text} needs the Python package aiohttp: pip install -e '.[view]'") from exc
     return ViewSink(uri.target, parse_options(uri, ViewOptions))
 
 
@@ -179,7 +179,7 @@ def _rerun(uri: SinkUri, overwrite: bool) -> Sink:
         from sinks.rerun.rrd import RrdSink
         from sinks.rerun.sink import RerunSink
     except ModuleNotFoundError as exc:
-        raise ConfigError(f"{uri.text} needs the Python package rerun-sdk: pip install '.[rerun]'") from exc
+        raise ConfigError(f"{uri.text} needs the Python package rerun-sdk: pip install -e '.[rerun]'") from exc
     if names_rrd(uri):
         return RrdSink(uri.target, parse_options(uri, RrdOptions), overwrite=overwrite)
     return RerunSink(uri.target, parse_options(uri, ViewerOptions))
@@ -191,7 +191,7 @@ def _foxglove(uri: SinkUri, _overwrite: bool) -> Sink:
     except ModuleNotFoundError as exc:
         raise ConfigError(
             f"{uri.text} needs the Python packages foxglove-sdk and rosbags (no {exc.name} here): "
-            "pip install '.[foxglove]'"
+            "pip install -e '.[foxglove]'"
         ) from exc
     return FoxgloveSink(uri.target, parse_options(uri, FoxgloveOptions))
 

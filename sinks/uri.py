@@ -21,6 +21,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 _FILE_USER = re.compile(r"^(file://)[^/@]*@", re.IGNORECASE)
 _USER = re.compile(r"^((?!file:|zmq\+ipc:)[A-Za-z][A-Za-z0-9+.-]+:(?://)?).*@", re.IGNORECASE | re.DOTALL)
 _TOKEN = re.compile(r"([?&]token=)[^&]*", re.IGNORECASE)
+_CONTROL = re.compile(r"%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -94,6 +95,18 @@ def parse_uri(uri: str) -> SinkUri:
 def quoted(path: str) -> str:
     """``path`` as :func:`parse_uri` takes it. Names on disk are bytes, and need not be text."""
     return quote(path, errors="surrogateescape")
+
+
+def refuse_control_characters(uri: str) -> None:
+    """That a name would get one is a mistake of whoever meant a percent sign, as in ``png:%04d``.
+
+    Raises:
+        ConfigError: percent-decoded, ``uri`` would hold one.
+    """
+    if (code := _CONTROL.search(uri.partition("?")[0])) is not None:
+        raise ConfigError(
+            f"{without_user(uri)}: {code[0]} stands for a control character here; write %25 for a percent sign"
+        )
 
 
 def names_rrd(uri: SinkUri) -> bool:

@@ -6,6 +6,7 @@ told the option: ``--batch must be from 1 to 64``.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
@@ -15,12 +16,12 @@ import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from stream.errors import ConfigError, DepthStreamError, one_line
-from stream.quiet_start import INTERRUPTED
+from stream.quiet_start import INTERRUPTED, have_streams
 
 DONE, FAILED, USAGE, SINK_FAILED = 0, 1, 2, 3
 
@@ -58,10 +59,15 @@ class CommandLine:
         """Run a command line; every error becomes one line on standard error. Returns the exit status."""
         try:
             status = self.app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+            sys.stdout.flush()
         except ConfigError as exc:
             return self.complain(exc, USAGE)
         except CycloptsError as exc:  # which repeats what was typed
             return self.complain(f"{_without_logins(exc)}{_hint(exc, arguments)}", USAGE)
+        except _OutputError as exc:
+            _print_no_more()
+            is_broken_pipe = isinstance(exc.__cause__, BrokenPipeError)  # whoever reads, as in `… | head`, has enough
+            return FAILED if is_broken_pipe else self.complain(exc, FAILED)
         except DepthStreamError as exc:
             return self.complain(exc, FAILED)
         except KeyboardInterrupt:
@@ -81,18 +87,55 @@ class CommandLine:
     def run(self) -> NoReturn:
         """Run this process's command line, then end the process."""
         signal.signal(signal.SIGINT, _interrupt)
+        have_streams()
+        sys.stdout = _Output.of(cast("io.TextIOWrapper", sys.stdout))
         status = self.main(sys.argv[1:])
-        try:
-            sys.stdout.flush()
-        except OSError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), 1
-            )  # or Python would complain about the closed pipe on its way out
         if threading.active_count() > 1:
             # Something hangs in a driver or was left behind. Python would tear it down while it runs, which can abort.
             sys.stderr.flush()
             os._exit(status)
         sys.exit(status)
+
+
+def say(text: str) -> None:
+    """Print how a run has ended. That nobody reads it, as in ``… | true``, does not undo the run."""
+    try:
+        print(text, flush=True)
+    except _OutputError:
+        _print_no_more()
+
+
+class _OutputError(DepthStreamError):
+    """Standard output does not take what is printed."""
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output whose errors are told from all others."""
+
+    @classmethod
+    def of(cls, out: io.TextIOWrapper) -> _Output:
+        """In the place of ``out``."""
+        how = {name: getattr(out, name) for name in ("encoding", "errors", "line_buffering", "write_through")}
+        return cls(out.detach(), **how)
+
+    def write(self, text: str) -> int:
+        """See :meth:`io.TextIOBase.write`."""
+        try:
+            return super().write(text)
+        except OSError as exc:
+            raise _OutputError(f"cannot write to standard output: {exc.strerror}") from exc
+
+    def flush(self) -> None:
+        """See :meth:`io.IOBase.flush`."""
+        try:
+            super().flush()
+        except OSError as exc:
+            raise _OutputError(f"cannot write to standard output: {exc.strerror}") from exc
+
+
+def _print_no_more() -> None:
+    """Let what is printed go nowhere, or Python would complain about what is left on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _interrupt(_number: int, frame: FrameType | None) -> None:

@@ -141,7 +141,7 @@ def _renderer(status: StatusOf) -> Callable[[], Answer]:
         from prometheus_client.core import GaugeMetricFamily
     except ImportError as exc:
         raise ConfigError(
-            f"`metrics` needs a package (no {exc.name} here); install it with: pip install '.[metrics]'"
+            f"`metrics` needs a package (no {exc.name} here); install it with: pip install -e '.[metrics]'"
         ) from exc
     process = psutil.Process()
 

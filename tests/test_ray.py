@@ -183,7 +183,7 @@ def test_without_ray_its_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     assert run_stream.main([str(film), "--sink", "null:", "--engine", "ray"]) == command_line.USAGE
-    assert "pip install '.[ray]'" in capsys.readouterr().err
+    assert "pip install -e '.[ray]'" in capsys.readouterr().err
 
 
 def test_workers_that_would_give_other_depth_are_refused() -> None:

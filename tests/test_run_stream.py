@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -26,7 +27,7 @@ from model.config import EstimatorConfig
 from stream import command_line
 from stream.errors import ConfigError
 from stream.ports import SourceInfo
-from tests.support.process import Process
+from tests.support.process import ROOT, Process
 
 
 def write_video(path: Path, count: int, *, size: tuple[int, int] = (96, 64)) -> Path:
@@ -154,7 +155,11 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        ([], 2, "source"),
+        ([], 2, "no source given"),
+        ([""], 2, "no source given"),
+        (["missing.mp4", " ", "--out", "depth"], 2, "no source given"),
+        (["rtsp://"], 2, "names no host"),
+        (["http://"], 2, "names no host"),
         (["demo", "--precision", "fp99"], 2, "fp99"),
         (["demo", "--precison", "fp32"], 2, "--precision"),
         (["demo", "extra"], 2, "demo, extra: not all are files"),
@@ -166,12 +171,14 @@ def test_without_a_sink_a_file_becomes_a_video_beside_it(run, clip: Path, tmp_pa
         (["demo", "--retries", "-1"], 2, "0 or more"),
         (["demo", "--focal-px", "abc"], 2, "abc"),
         (["demo", "--focal-px", "800", "--fov", "60"], 2, "only one"),
-        (["demo", "--fov", "190"], 2, "between 0 and 180"),
+        (["demo", "--fov", "190"], 2, "from 0.1 to 179"),
+        (["demo", "--focal-px", "1e308"], 2, "from 1 to 1,000,000"),
         (["rtsp://127.0.0.1:1/x", "--focal", "shot", "--retries", "0"], 2, "is a camera, and --focal shot looks ahead"),
         (["rtsp://127.0.0.1:1/x", "--start", "5", "--retries", "0"], 2, "are for files"),
         (["missing.mp4", "--start", "soon"], 2, "no place in a video"),
         (["demo", "--camera-info", "missing.yaml"], 2, "missing.yaml"),
         (["demo", "--sink", "mqtt://x"], 2, "mqtt"),
+        (["demo", "--sink", "png:%04d"], 2, "png:%04d: %04 stands for a control character here; write %25"),
         (["demo", "--sink", "x.mp4?veiw=depth"], 2, "view"),
         (["demo", "--sink", "null:", "--output-size", "huge"], 2, "640x480"),
         (["demo", "--sink", "null:", "--device", "tpu"], 2, "tpu"),
@@ -420,6 +427,29 @@ def test_nobody_reading_the_summary_does_not_undo_the_run(clip: Path, tmp_path: 
         started.process.stdout = None
     assert "Error" not in "".join(started.err)
     assert len(decode(tmp_path / "x.mp4")) == 5
+
+
+def in_a_shell(line: str, cwd: Path) -> tuple[int, str]:
+    """Run ``line``, where P is the command line; returns exit status and standard error."""
+    program = f"set -o pipefail; P() {{ '{sys.executable}' '{ROOT / 'run_stream.py'}' \"$@\"; }}; {line}"
+    done = subprocess.run(["bash", "-c", program], cwd=cwd, capture_output=True, text=True, timeout=90, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_streams_do_not_undo_the_run(clip: Path, tmp_path: Path, closed: str) -> None:
+    status, err = in_a_shell(f"exec {closed}; P {clip.name} --sink x.mkv?codec=ffv1", tmp_path)
+    assert status == 0, err
+    assert "Traceback" not in err
+    assert len(decode(tmp_path / "x.mkv")) == 5
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("asked", ["--help", "--version", "--list-cameras"])
+def test_what_cannot_be_printed_is_told_on_one_line(tmp_path: Path, asked: str) -> None:
+    told = "run_stream.py: cannot write to standard output: No space left on device\n"
+    assert in_a_shell(f"P {asked} > /dev/full", tmp_path) == (1, told)
+    assert in_a_shell(f"P {asked} | true", tmp_path) == (1, "")
 
 
 def test_the_demo_is_shown_again_and_again_until_it_is_stopped(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as exc:
-        raise ConfigError("`engine=ray` needs the Python package ray: pip install '.[ray]'") from exc
+        raise ConfigError("`engine=ray` needs the Python package ray: pip install -e '.[ray]'") from exc
     return ray
 
 

@@ -8,6 +8,7 @@ Whoever gives one gets exact scale: the network's own estimate is then ignored. 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,8 +25,19 @@ from stream.errors import ConfigError, one_line
 from stream.frame import CameraIntrinsics
 
 _ASPECT_TOLERANCE = 0.01  # relative: lets 1080 rows of a 1088-row sensor mode pass, but no cropped or turned picture
+_FOCAL_PX = (1.0, 1e6)  # a mistake in the unit or the sign is more likely than what lies outside, as with _FOV_DEG
+_FOV_DEG = (0.1, 179.0)
 _AHEAD = (0.0, 0.0, 1.0, 0.0)  # the last row of every projection
 _ROTATION_TOLERANCE = 1e-3  # files hold as few as four digits
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes ``1e-05`` for a number as JSON and YAML 1.2 do; YAML 1.1 demands ``1.0e-05``, and a sign after the e."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +61,13 @@ class CameraConfig:
         if len(given) > 1:
             many = "both" if len(given) == 2 else "all"
             raise ConfigError(f"{' and '.join(given)} {many} say what the focal length is; give only one of them")
-        if self.focal_px is not None and not 0 < self.focal_px < math.inf:
-            raise ConfigError(f"a focal length of {self.focal_px} pixels is impossible; give a positive number")
-        if self.fov is not None:
-            focal_from_fov(self.fov, 1)
+        if self.focal_px is not None:
+            _check_focal(self.focal_px)
+        if self.fov is not None and not _FOV_DEG[0] <= self.fov <= _FOV_DEG[1]:
+            least, most = _FOV_DEG
+            raise ConfigError(
+                f"no camera has a horizontal field of view of {self.fov:g} degrees; give one from {least:g} to {most:g}"
+            )
 
 
 class GivenCamera:
@@ -136,7 +151,7 @@ def read_camera_info(path: Path) -> CameraIntrinsics:
             raise ValueError("the camera matrix is all zeros: this camera was never calibrated")
         if skew or below_fx or bottom != [0.0, 0.0, 1.0]:
             raise ValueError("the camera matrix must have the form [fx 0 cx, 0 fy cy, 0 0 1]")
-        return CameraIntrinsics(
+        camera = CameraIntrinsics(
             fx=fx,
             fy=fy,
             cx=cx,
@@ -148,8 +163,18 @@ def read_camera_info(path: Path) -> CameraIntrinsics:
             projection=_projection(info),
             rectification=_rectification(info),
         )
+        _check_focal(fx, fy)
+        return camera
     except ValueError as exc:
         raise ConfigError(f"camera calibration {path}: {exc}") from exc
+
+
+def _check_focal(*focal_px: float) -> None:
+    least, most = _FOCAL_PX
+    for value in focal_px:
+        if not least <= value <= most:
+            told = f"no camera has a focal length of {value:g} pixels"
+            raise ConfigError(f"{told}; give one from {least:g} to {most:,.0f}")
 
 
 def _projection(info: Mapping[object, object]) -> tuple[float, ...]:
@@ -157,6 +182,8 @@ def _projection(info: Mapping[object, object]) -> tuple[float, ...]:
     matrix = _matrix(info, "projection_matrix", "p", "P", count=12)
     if matrix and not (matrix[0] > 0 and matrix[5] > 0 and not matrix[1] and not matrix[4] and matrix[8:] == _AHEAD):
         raise ValueError("the projection matrix must have the form [fx' 0 cx' Tx, 0 fy' cy' Ty, 0 0 1 0], fx', fy' > 0")
+    if matrix:
+        _check_focal(matrix[0], matrix[5])
     return matrix
 
 
@@ -178,7 +205,7 @@ def _matrix(info: Mapping[object, object], *names: str, count: int) -> tuple[flo
 def _first_document(path: Path) -> Mapping[object, object]:
     """The first document of a YAML file: ``ros2 topic echo`` ends every message with a ``---`` line."""
     try:
-        info = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
+        info = next(iter(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Loader)), None)
     except OSError as exc:
         raise ConfigError(f"cannot read the camera calibration {path}: {exc.strerror}") from exc
     except (yaml.YAMLError, ValueError, RecursionError) as exc:

@@ -134,6 +134,7 @@ class DemoScore:
         self._errors: list[DepthErrors] = []
         self._raw: list[float] = []
         self._smoothed: list[float] = []
+        self._model = ""
 
     def write(self, frame: DepthFrame) -> None:
         """Compare one frame. Errors are those of :mod:`model.lab.evaluation`."""
@@ -143,6 +144,7 @@ class DemoScore:
         if frame.focal.raw_px is not None:
             self._raw.append(abs(frame.focal.raw_px / f_px - 1))
         self._smoothed.append(abs(frame.focal.smoothed_px / f_px - 1))
+        self._model = frame.model
 
     def close(self) -> None:
         """Nothing to finish."""
@@ -152,8 +154,9 @@ class DemoScore:
         errors = mean(self._errors)
         if errors is None:
             return ""
+        small = " (figures of nano, which is small)" if self._model.startswith("nano") else ""
         raw = f"{statistics.median(self._raw):.1%} raw and " if self._raw else ""
         return (
             f"against the truth, over {len(self._errors)} frames: AbsRel {errors.abs_rel:.3f}, δ1 {errors.delta1:.3f}, "
-            f"median error of the focal length {raw}{statistics.median(self._smoothed):.1%} smoothed"
+            f"median error of the focal length {raw}{statistics.median(self._smoothed):.1%} smoothed{small}"
         )

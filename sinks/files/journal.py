@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -110,9 +112,10 @@ class Journal:
         for name in {**earlier, **self._identity}:
             was, now = earlier.get(name), self._identity.get(name)
             if was != now:
+                differs = f"{name}: {_told(name, was)}, now {_told(name, now)}"
                 raise SinkError(
-                    f"{self._of} was begun by another run, {name}: {_told(was)}, now {_told(now)}; the same command "
-                    "goes on with it, and `overwrite=True` begins anew"
+                    f"{self._of} was begun by another run, {differs}; the same command goes on with it, and "
+                    "`overwrite=True` begins anew"
                 )
         return records
 
@@ -123,8 +126,13 @@ class Journal:
             OSError: it cannot be written.
         """
         new = self._path.with_name(f"{self._path.name}.new")
-        new.write_bytes(json.dumps(self._identity).encode() + b"\n" + b"".join(record.line() for record in records))
-        new.replace(self._path)
+        try:
+            new.write_bytes(json.dumps(self._identity).encode() + b"\n" + b"".join(record.line() for record in records))
+            new.replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
         self._file = self._path.open("ab")
 
     def add(self, frame: DepthFrame) -> None:
@@ -149,7 +157,9 @@ class Journal:
         self._path.unlink(missing_ok=True)
 
 
-def _told(value: object) -> str:
+def _told(name: str, value: object) -> str:
+    if name.endswith(" time") and isinstance(value, int):  # nanoseconds of a file system
+        return datetime.fromtimestamp(value / 1e9).isoformat(" ", "milliseconds")
     return "not given" if value is None else str(value)
 
 

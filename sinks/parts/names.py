@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -15,8 +16,12 @@ def is_whole(uri: str) -> bool:
     """
     if not is_file(uri):
         return False
-    part = part_of(path_of(uri))
-    return path_of(uri).exists() and not any(beside(part, ending).exists() for ending in ("journal", "lock"))
+    path = path_of(uri)
+    part = part_of(path)
+    try:
+        return path.exists() and not any(beside(part, ending).exists() for ending in ("journal", "lock"))
+    except OSError:  # writing it will say why
+        return False
 
 
 def part_of(path: Path) -> Path:
@@ -32,6 +37,21 @@ def journal_of(part: Path) -> Path:
 def beside(part: Path, ending: str) -> Path:
     """The name of something that belongs to ``part``."""
     return part.with_name(f"{part.name}.{ending}")
+
+
+def check_length(path: Path) -> None:
+    """Refuse a name that leaves no room for those of all that lies beside it.
+
+    Raises:
+        SinkError: it is too long.
+    """
+    try:
+        beside(part_of(path), "journal.new").lstat()
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            raise SinkError(
+                f"cannot write {path}: its name is too long, with what is added until it is whole; give a shorter one"
+            ) from exc
 
 
 def exists_already(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,14 @@ from sinks.files.aside import Aside
 from sinks.files.claim import Claim
 from sinks.files.journal import Journal, Record
 from sinks.files.target import check_target
-from sinks.parts.names import beside, exists_already, journal_of, part_of, rename
+from sinks.parts.names import beside, check_length, exists_already, journal_of, part_of, rename
 from sinks.places import is_folder, path_of, with_path
 from sinks.uri import parse_uri, quoted
 from stream.errors import ConfigError, SinkError
 from stream.frame import Capture, DepthFrame
 from stream.ports import SourceInfo
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MANY = 1000
 """Frames of which some must be whole in a file: more than wait in any encoder, cluster or chunk."""
 
@@ -57,6 +59,7 @@ class PartSink:
         self.noted = 0
         self._claim: Claim | None = None
         self._begins_anew = False
+        check_length(self._path)
         self.look()
         try:
             self._sink: Any = open_sink(with_path(uri, self.part), overwrite=True)
@@ -176,7 +179,9 @@ class PartSink:
             if not records:
                 self._clear()
         except OSError as exc:
-            raise SinkError(f"cannot write beside {self.part}: {exc.strerror}") from exc
+            goes_on = "goes on" if records else "begins anew"
+            advice = f"; free some space, and the same command {goes_on}" if exc.errno in _FULL else ""
+            raise SinkError(f"cannot write beside {self.part}: {exc.strerror}{advice}") from exc
         if records:
             self._sink.resume(captures)
 

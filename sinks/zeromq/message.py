@@ -215,5 +215,5 @@ def _zstd_compressor() -> Any:
     try:
         import zstandard
     except ImportError as exc:
-        raise ConfigError("compress=zstd needs a package; install it with: pip install '.[zstd]'") from exc
+        raise ConfigError("compress=zstd needs a package; install it with: pip install -e '.[zstd]'") from exc
     return zstandard.ZstdCompressor(level=1).compress

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stream.errors import ConfigError, DepthStreamError, one_line, printable
+from stream.errors import ConfigError, DepthStreamError, SourceError, one_line, printable
 
 _log = logging.getLogger(__name__)
 
@@ -21,11 +21,13 @@ class Job:
         name: of the video, for people.
         source: what :func:`stream.sources.open_source` opens.
         sinks: URIs of its outputs.
+        trouble: why it cannot be converted, where that is known already.
     """
 
     name: str
     source: str
     sinks: Sequence[str]
+    trouble: str = ""
 
 
 class Convert(Protocol):
@@ -85,10 +87,12 @@ def run_batch(jobs: Sequence[Job], convert: Convert, *, is_there: Callable[[str]
     outcome, started = Outcome(failed=[]), time.monotonic()
     for number, job in enumerate(jobs, 1):
         missing = [uri for uri in job.sinks if not is_there(uri)]
-        if not missing:
+        if not missing and not job.trouble:
             outcome.there += 1
             continue
         try:
+            if job.trouble:
+                raise SourceError(job.trouble)
             went_on = convert(job, missing, Place(name=job.name, number=number, total=len(jobs), started=started))
         except ConfigError:
             raise

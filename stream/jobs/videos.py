@@ -38,11 +38,13 @@ class Video:
         source: what :func:`stream.sources.open_source` opens.
         folder: where it was found, below the folder that was named; ``.`` for what was named itself.
         stem: what its outputs are named after, unlike that of any other video of the same folder.
+        trouble: why it cannot be converted, where that is known already.
     """
 
     source: str
     folder: PurePath
     stem: str
+    trouble: str = ""
 
     @property
     def name(self) -> str:
@@ -99,11 +101,7 @@ def _expand(source: str) -> list[Video]:
     try:
         path = local_path(source)
         if path.is_dir():
-            return [
-                Video(source=str(p), folder=p.parent.relative_to(path), stem=p.stem)
-                for p in _sorted(path.rglob("*"))
-                if not any(part.startswith(".") for part in p.relative_to(path).parts)
-            ]
+            return _of_folder(path)
         if glob.has_magic(source) and not path.exists():
             matches = _sorted(Path(p) for p in glob.iglob(source, recursive=True))  # noqa: PTH207
             return [Video(source=str(p), folder=PurePath(), stem=p.stem) for p in matches]
@@ -112,8 +110,36 @@ def _expand(source: str) -> list[Video]:
     return []
 
 
+def _of_folder(top: Path) -> list[Video]:
+    """The videos below ``top``, and behind them what may hold some and cannot be looked into."""
+    errors: list[OSError] = []
+    files: list[Path] = []
+    for folder, folders, names in os.walk(top, onerror=errors.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(folder, name) for name in names if not name.startswith(".")]
+    videos = [Video(source=str(p), folder=p.parent.relative_to(top), stem=p.stem) for p in _sorted(files)]
+    if not videos:  # pictures may be what is meant
+        return []
+    return videos + [
+        Video(
+            source=str(path := Path(exc.filename)),
+            folder=path.parent.relative_to(top),
+            stem=path.name,
+            trouble=f"this folder cannot be read ({str(exc.strerror).lower()}); check its access rights",
+        )
+        for exc in errors
+    ]
+
+
 def _sorted(paths: Iterable[Path]) -> list[Path]:
-    return natsorted((p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()), key=str, alg=ns.PATH)
+    return natsorted((p for p in paths if p.suffix.lower() in VIDEO_SUFFIXES and _is_file(p)), key=str, alg=ns.PATH)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its folder may be listed and not entered: opening it will say why
+        return True
 
 
 def _has_name(source: str) -> bool:
@@ -134,14 +160,17 @@ def _is_below(source: str, folder: Path) -> bool:
 
 
 def _told_apart(videos: list[Video]) -> list[Video]:
-    """``a.mp4`` and ``a.mov`` of one folder keep their endings; what has still one name gets a number."""
+    """``a.mp4`` and ``a.mov`` of one folder keep their endings; what has still one name gets a number.
 
-    def places(of: list[Video]) -> Counter[PurePath]:
+    What cannot be converted has no outputs, and changes no other's names.
+    """
+
+    def places(of: Iterable[Video]) -> Counter[PurePath]:
         return Counter(v.folder / v.stem for v in of)
 
-    seen = places(videos)
+    seen = places(v for v in videos if not v.trouble)
     videos = [replace(v, stem=PurePath(v.source).name) if seen[v.folder / v.stem] > 1 else v for v in videos]
-    seen, times = places(videos), Counter[PurePath]()
+    seen, times = places(v for v in videos if not v.trouble), Counter[PurePath]()
     told = []
     for video in videos:
         place = video.folder / video.stem

@@ -31,6 +31,7 @@ from stream.sources.camera import Camera
 from stream.sources.config import SourceConfig
 from stream.sources.connection import Connection
 from stream.sources.images import ImageSource, is_image, list_folder, list_glob
+from stream.sources.names import NOT_GIVEN
 from stream.sources.network import open_http
 from stream.sources.video import VideoFile
 
@@ -54,11 +55,11 @@ def open_source(uri: str, *, config: SourceConfig | None = None) -> Source:
 
     Raises:
         SourceError: it cannot be opened; the message says why and what to do.
-        ConfigError: a plug-in is broken.
+        ConfigError: an address names no host, or a plug-in is broken.
     """
     config = config or SourceConfig()
     if not uri.strip():
-        raise SourceError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
+        raise SourceError(NOT_GIVEN)
     if re.match(r"webcam(:|$)", uri) or _CAMERA_DEVICE.fullmatch(uri):
         return _local_camera(camera_address(uri, config), config)
     if opener := _plugin(uri):

@@ -19,18 +19,19 @@ LIVE_OPTIONS = {"fflags": "nobuffer", "flags": "low_delay"}
 
 # What FFmpeg in PyAV's wheels speaks; PyAV cannot list the protocols of another build.
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "udp", "rtp", "tcp")
+_LISTENING = ("udp", "rtp", "tcp")
 _SECRET = re.compile(
     r"([\w.\-%]*(?:token|key|pass|pwd|secret|auth|sig|credential|session|user|login|jwt)[\w.\-%]*=)[^&#;\s]*",
     re.IGNORECASE,
 )
-
-
+# Whoever knows what follows the application's name may publish there.
+_STREAM_KEY = re.compile(r"(\brtmp\w*:/+[^/]+/+[^/]+/+).+", re.IGNORECASE | re.DOTALL)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*", re.IGNORECASE)
 _IP_ADDRESS = re.compile(r"(\[[^\]@]*\]|\d{1,3}(\.\d{1,3}){3})(:\d+)?(?=[/?#])")  # a host that cannot be a user's name
 
 
 def redact(uri: str) -> str:
-    """``uri`` without user, password and the values of query parameters that sound secret; local paths unchanged.
+    """``uri`` without user, password, stream key and values of parameters that sound secret; local paths unchanged.
 
     In doubt it hides too much: a "/", "?" or "#" typed into a password makes ``user:1`` look like a host and its port.
     """
@@ -44,7 +45,7 @@ def redact(uri: str) -> str:
         rest = f"***@{rest.rpartition('@')[2]}"
     elif not _has_valid_port(authority):  # or a password whose host was forgotten
         rest = f"{authority.partition(':')[0]}:***{rest[len(authority) :]}"
-    return f"{scheme}://" + _SECRET.sub(r"\1***", rest)
+    return _without_keys(f"{scheme}://{rest}")
 
 
 def _may_hide_credentials(rest: str) -> bool:
@@ -62,7 +63,14 @@ def redact_unknown(uri: str) -> str:
     It may be a mistyped address, so any ``name:secret@`` is hidden, with all that stands before it.
     """
     head, at, tail = uri.rpartition("@")
-    return _SECRET.sub(r"\1***", f"***@{tail}" if at and (":" in head or "//" in head) else uri)
+    if at and (":" in head or "//" in head):
+        scheme = "rtmp://" if "rtmp" in head.lower() else ""  # without which nobody knows that a stream key follows
+        uri = f"{scheme}***@{tail}"
+    return _without_keys(uri)
+
+
+def _without_keys(uri: str) -> str:
+    return _STREAM_KEY.sub(r"\1***", _SECRET.sub(r"\1***", uri))
 
 
 def _authority(rest: str) -> str:
@@ -74,6 +82,12 @@ def _has_valid_port(authority: str) -> bool:
     """Whether the port is missing, empty or a number from 1 to 65535."""
     match = re.fullmatch(r"(?:\[.*\]|[^:]*)(?::(\d*))?", authority.rpartition("@")[2], re.ASCII)
     return match is not None and (not match[1] or (len(match[1]) <= 5 and 0 < int(match[1]) < 2**16))
+
+
+def _has_host(scheme: str, rest: str) -> bool:
+    """Whether a host is told, or a port alone where that is enough to listen on."""
+    host = _authority(rest).rpartition("@")[2]
+    return bool(host) and (scheme in _LISTENING or not host.startswith(":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +140,7 @@ def network_address(uri: str, config: SourceConfig) -> Address:
 
     Raises:
         SourceError: a protocol we do not read, a port that is none, or a password that may be cut in two.
-        ConfigError: credentials that cannot be used, or that are given twice.
+        ConfigError: no host, or credentials that cannot be used or are given twice.
     """
     scheme, _, rest = uri.partition("://")
     scheme = scheme.lower()
@@ -142,6 +156,8 @@ def network_address(uri: str, config: SourceConfig) -> Address:
         raise SourceError(f"{redact(uri)}: the port is wrong; give a number from 1 to 65535 after the host{hint}")
     name = redact(uri)
     uri = f"{scheme}://{_with_credentials(scheme, rest, name, config)}"
+    if not _has_host(scheme, rest):
+        raise ConfigError(f"{name} names no host; write it as in {scheme}://192.0.2.7/stream")
     if scheme in ("http", "https"):
         # No "nobuffer" here: it throws away what was read while probing, which in a file are its first frames.
         return Address(target=uri, name=name, live=None, network=True)

@@ -19,7 +19,7 @@ from stream.sources.address import Address
 from stream.sources.config import SourceConfig
 from stream.sources.damage import Damage, is_whole_jpeg
 from stream.sources.deinterlace import Deinterlacer
-from stream.sources.ffmpeg_errors import Interruption, source_error
+from stream.sources.ffmpeg_errors import cause_of, source_error
 from stream.sources.hardware import accelerator
 from stream.sources.pacer import SEGMENTED_FORMATS
 from stream.sources.unpack import Unpacker
@@ -235,7 +235,7 @@ def _open(address: Address, config: SourceConfig) -> av.container.InputContainer
         )
     except av.FFmpegError as exc:
         late = address.network and time.monotonic() - start >= config.open_timeout_s
-        raise source_error(exc, address, late=late) from (Interruption() if late else exc)
+        raise source_error(exc, address, late=late) from cause_of(exc, address, late=late)
     except ValueError as exc:  # PyAV's own, for a demuxer this build of FFmpeg lacks
         raise SourceError(f"{address.name}: this FFmpeg build cannot read it; install PyAV from its wheels") from exc
 

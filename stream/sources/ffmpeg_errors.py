@@ -49,6 +49,17 @@ class Interruption(Exception):  # noqa: N818 (the cause of an error, never raise
     """A camera that was silent for too long, or whose stream ended: it may come back."""
 
 
+class Misdirection(Exception):  # noqa: N818 (the cause of an error, never raised by itself)
+    """A server that sends us to where we do not go: no waiting cures that."""
+
+
+def cause_of(exc: av.FFmpegError, address: Address, *, late: bool) -> BaseException:
+    """What to raise :func:`source_error` from, where something is being opened; :mod:`stream.sources.retry` asks it."""
+    if late:
+        return Interruption()
+    return Misdirection() if _is_misdirected(exc, address) else exc
+
+
 def source_error(exc: av.FFmpegError, address: Address, *, late: bool = False) -> SourceError:
     """The error to raise for ``exc``; use as ``raise source_error(exc, address) from exc``.
 
@@ -66,6 +77,10 @@ def _cause(exc: av.FFmpegError, address: Address, late: bool) -> str | None:
         return _CAMERA_CAUSES[exc.errno] or no_such_camera()
     if address.format in ("avfoundation", "dshow") and exc.errno == errno.EIO:  # all that these say
         return f"it has no such size, rate or format, or there is {no_such_camera()}"
+    if isinstance(exc, (av.error.FileNotFoundError, av.error.PermissionError)) and _is_script(address):
+        return "a concat script, and the files that it names are missing or not for it to name; give those themselves"
+    if _is_misdirected(exc, address):
+        return "the server redirects to an address that is not allowed; only http:// and https:// are followed"
     if isinstance(exc, av.error.FileNotFoundError):
         return "no such file; check the path"
     if isinstance(exc, av.error.InvalidDataError):
@@ -93,12 +108,37 @@ def _has_host(uri: str) -> bool:
     return True
 
 
+def _is_misdirected(exc: av.FFmpegError, address: Address) -> bool:
+    """FFmpeg calls what is not followed an invalid argument, and an address that is none or needs a zone as well."""
+    if exc.errno != errno.EINVAL or not address.target.startswith(("http://", "https://")):
+        return False
+    try:
+        return not (urlsplit(address.target).hostname or "").startswith("fe80:")
+    except ValueError:
+        return False
+
+
+def _is_script(address: Address) -> bool:
+    """Whether it is a file that FFmpeg takes for a list of other files, whatever its name."""
+    try:
+        return _head(address).startswith(b"ffconcat")
+    except OSError:  # it is the file itself that is missing or may not be read
+        return False
+
+
+def _head(address: Address) -> bytes:
+    """The first bytes of a local file; none of what is something else."""
+    if not address.target.startswith("file:"):
+        return b""
+    with open(address.target.removeprefix("file:"), "rb") as file:  # noqa: PTH123 - FFmpeg's spelling, not a path of ours
+        return file.read(12)
+
+
 def _why_invalid(address: Address) -> str:
     advice = "give a video, a picture, a folder of pictures or a camera"
     if not address.target.startswith("file:"):
         return f"not a video FFmpeg can read; {advice}"
-    with open(address.target.removeprefix("file:"), "rb") as file:  # noqa: PTH123 - FFmpeg's spelling, not a path of ours
-        head = file.read(12)
+    head = _head(address)
     if not head:
         return f"the file is empty; {advice}"
     if head[4:8] == b"ftyp":

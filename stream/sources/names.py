@@ -9,8 +9,19 @@ from pathlib import Path
 from stream.errors import ConfigError
 from stream.sources.address import redact_unknown
 
+NOT_GIVEN = "no source given; give a file, a folder, webcam:0, an rtsp:// address or demo"
 ALONE = "camera"  # the name of a source that has none
 _NAMED = re.compile(r"([A-Za-z0-9_.-]{1,64})=(.+)", re.DOTALL)
+
+
+def refuse_blank(sources: Sequence[str]) -> None:
+    """What is empty, such as a shell's variable that was never set, is not the folder where one happens to be.
+
+    Raises:
+        ConfigError: one of the sources is.
+    """
+    if not all(source.strip() for source in sources):
+        raise ConfigError(NOT_GIVEN)
 
 
 def name_sources(sources: Sequence[str]) -> dict[str, str]:
@@ -20,7 +31,7 @@ def name_sources(sources: Sequence[str]) -> dict[str, str]:
         ConfigError: none, or several of which not each one has a name of its own.
     """
     if not sources:
-        raise ConfigError("no source given; give a file, a folder, webcam:0, an rtsp:// address or demo")
+        raise ConfigError(NOT_GIVEN)
     if len(sources) == 1:
         name, uri = _split(sources[0])
         return {name or ALONE: uri}

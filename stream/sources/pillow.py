@@ -47,7 +47,7 @@ def pages(path: Path) -> Iterator[Picture]:
         try:
             from pillow_heif import register_heif_opener
         except ModuleNotFoundError as exc:
-            raise SourceError(f"{path}: HEIC needs the Python package pillow-heif: pip install '.[heif]'") from exc
+            raise SourceError(f"{path}: HEIC needs the Python package pillow-heif: pip install -e '.[heif]'") from exc
         register_heif_opener()
     try:
         with Image.open(path) as image:

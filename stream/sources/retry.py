@@ -7,7 +7,7 @@ import random
 import av
 
 from stream.errors import SourceError
-from stream.sources.ffmpeg_errors import Interruption
+from stream.sources.ffmpeg_errors import Interruption, Misdirection
 
 _FIRST_S = 0.25
 _JITTER = 0.25  # so that many robots do not come back to one server in step
@@ -23,6 +23,7 @@ _WRONG = (
     av.error.ProtocolNotFoundError,
     av.error.DecoderNotFoundError,
     av.error.PatchWelcomeError,
+    Misdirection,
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,48 @@ def test_where_no_lock_can_be_made(tmp_path: Path) -> None:
         PartSink("focal:/proc/a.csv", overwrite=False).claim()
 
 
+@pytest.mark.parametrize("length", [240, 250, 300])
+@pytest.mark.parametrize("uri", ["{}.mkv?codec=ffv1", "png:{}"])
+def test_a_name_without_room_for_what_lies_beside_it_is_refused(tmp_path: Path, uri: str, length: int) -> None:
+    uri = uri.format(tmp_path / ("a" * length))
+    assert not is_whole(uri)
+    with pytest.raises(SinkError, match=r"its name is too long, .*; give a shorter one"):
+        PartSink(uri, overwrite=False)
+    assert names(tmp_path) == []
+
+
+def test_the_longest_name_that_has_room_for_what_lies_beside_it_is_written(tmp_path: Path) -> None:
+    name = "a" * (255 - len(".part.mkv.journal.new")) + ".mkv"
+    begin(PartSink(f"{tmp_path}/{name}?codec=ffv1", overwrite=False), frames=1).publish({})
+    assert names(tmp_path) == [name, f"{name}.json"]
+
+
+@pytest.mark.parametrize(("frames", "then"), [(0, "begins anew"), (3, "goes on")])
+def test_a_full_disk_is_told_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frames: int, then: str
+) -> None:
+    path = tmp_path / "walk.mkv"
+    if frames:
+        begin(PartSink(f"{path}?codec=ffv1", overwrite=False), frames=frames).release(forget=False)
+    before = names(tmp_path)
+
+    def write_bytes(path: Path, _data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", write_bytes)
+        parts = Parts([PartSink(f"{path}?codec=ffv1", overwrite=False)])
+        told = f"walk.part.mkv: No space left on device; free some space, and the same command {then}"
+        parts.claim()
+        with pytest.raises(SinkError, match=told):
+            parts.begin(parts.earlier(IDENTITY, batch=1), [])
+        parts.release(forget=False)
+    assert names(tmp_path) == before
+    begin(PartSink(f"{path}?codec=ffv1", overwrite=False), frames=frames + 1).publish({})
+    assert names(tmp_path) == ["walk.mkv", "walk.mkv.json"]
+
+
 def test_a_damaged_part_of_many_frames_is_told(tmp_path: Path) -> None:
     leave(tmp_path, "{}/a.mkv?codec=ffv1", "png:{}/b", frames=1001)
     (tmp_path / "a.part.mkv").write_bytes(b"\0" * 1000)
@@ -269,6 +313,17 @@ def test_what_differs_is_named_in_words(tmp_path: Path) -> None:
     sink = PartSink(f"{tmp_path}/a.mkv?codec=ffv1&encoding=log", overwrite=False)
     with pytest.raises(SinkError, match=r"a.mkv was begun by another run, its option encoding: not given, now log;"):
         begin(sink)
+    sink.release(forget=False)
+
+
+def test_when_a_source_was_written_is_told_as_people_write_it(tmp_path: Path) -> None:
+    uri, began = f"{tmp_path}/a.mkv?codec=ffv1", int(datetime(2026, 11, 28, 1, 2, 3).timestamp())
+    identity: dict[str, object] = {"source time": began * 10**9 + 250_000_000}
+    begin(PartSink(uri, overwrite=False), frames=2, identity=identity).release(forget=False)
+    sink = PartSink(uri, overwrite=False)
+    told = r"another run, source time: 2026-11-28 01:02:03\.250, now 2026-11-28 01:02:04\.000; the same"
+    with pytest.raises(SinkError, match=told):
+        begin(sink, identity={"source time": (began + 1) * 10**9})
     sink.release(forget=False)
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from sinks import MemorySink, NullSink, open_sink
-from sinks.uri import parse_options, parse_uri
+from sinks.uri import parse_options, parse_uri, refuse_control_characters
 from stream.errors import ConfigError, SinkError
 from tests.support.doubles import make_depth_frame
 
@@ -42,6 +42,18 @@ def test_percent_encoding() -> None:
     uri = parse_uri("really%3F%20100%25.mp4?title=a%26b+c")
     assert uri.target == "really? 100%.mp4"
     assert uri.options == {"title": "a&b c"}
+
+
+@pytest.mark.parametrize("uri", ["png:%04d", "%0A.mkv", "x%1f.mp4?view=depth", "zmq+tcp://joe:S3CRET@h/%7F"])
+def test_a_percent_sign_that_would_make_a_control_character_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"stands for a control character here; write %25 for a percent") as caught:
+        refuse_control_characters(uri)
+    assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["png:%2504d", "a%20b.mkv", "typed\x1b.mkv", "x.mkv?title=%0A", "%d%s%", "a%F0%9F.mkv"])
+def test_all_other_names_of_outputs_are_taken(uri: str) -> None:
+    refuse_control_characters(uri)
 
 
 def test_options_are_converted_to_their_types_and_keep_defaults() -> None:

@@ -19,7 +19,7 @@ def draw_curves(history: Path, picture: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as exc:
-        raise ConfigError("training draws its curves with matplotlib; install it with: pip install '.[train]'") from exc
+        raise ConfigError("curves are drawn with matplotlib; install it with: pip install -e '.[train]'") from exc
 
     lines: list[dict[str, Any]] = [json.loads(line) for line in history.read_text().splitlines()]
     stages = list(dict.fromkeys(line["stage"] for line in lines))

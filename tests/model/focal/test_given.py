@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -89,6 +90,24 @@ def test_every_form_of_a_ros_calibration_is_read(tmp_path: Path, text: str) -> N
     assert (camera.width, camera.height) == (1280, 720)
     assert camera.distortion_model == "plumb_bob"
     assert camera.distortion == (0.1, -0.2, 0.001, 0.002, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("1e-05", 1e-5), ("-2E-5", -2e-5), ("+1.5e3", 1500), (".5e2", 50), ("1.e2", 100), ("1e+2", 100), ("3", 3)],
+)
+def test_numbers_may_be_written_as_computers_write_them(tmp_path: Path, written: str, number: float) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text(CALIBRATION.replace("[0.1, -0.2", f"[{written}, -0.2").replace("899", "8.99e2"))
+    camera = read_camera_info(path)
+    assert (camera.distortion[0], camera.fy) == (number, 899)
+
+
+def test_a_calibration_in_json_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "camera.json"
+    info = {"width": 1280, "height": 720, "d": [1e-05, -2e-07, 0, 0, 0], "k": [900.5, 0, 641, 0, 899, 362, 0, 0, 1]}
+    path.write_text(json.dumps(info))
+    assert read_camera_info(path).distortion == (1e-05, -2e-07, 0, 0, 0)
 
 
 def test_nothing_given_is_nothing_known() -> None:
@@ -200,12 +219,25 @@ def test_only_one_of_the_three_may_be_given(calibration: Path) -> None:
         CameraConfig(focal_px=1000.0, fov=60.0, camera_info=calibration)
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
-def test_impossible_values_are_refused(bad: float) -> None:
-    with pytest.raises(ConfigError, match="positive number"):
+@pytest.mark.parametrize("bad", [0.0, -1.0, 1e-300, 0.99, 1.1e6, 1e308, math.nan, math.inf])
+def test_impossible_focal_lengths_are_refused(bad: float) -> None:
+    with pytest.raises(ConfigError, match=r"no camera has a focal length of .* pixels; give one from 1 to 1,000,000"):
         CameraConfig(focal_px=bad)
-    with pytest.raises(ConfigError, match="between 0 and 180"):
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, 1e-300, 0.09, 179.1, 179.9999, 1e308, math.nan, math.inf])
+def test_impossible_fields_of_view_are_refused(bad: float) -> None:
+    with pytest.raises(ConfigError, match=r"no camera has a .* field of view of .* degrees; give one from 0\.1 to 179"):
         CameraConfig(fov=bad)
+
+
+@pytest.mark.parametrize("fov", [0.1, 179.0])
+def test_the_widest_and_the_narrowest_lens_are_taken(fov: float) -> None:
+    given = GivenCamera(CameraConfig(fov=fov)).intrinsics(1920, 1080)
+    assert given is not None
+    assert given.fov_deg == pytest.approx(fov)
+    assert CameraConfig(focal_px=1.0).focal_px == 1
+    assert CameraConfig(focal_px=1e6).focal_px == 1e6
 
 
 @pytest.mark.parametrize(
@@ -224,7 +256,13 @@ def test_impossible_values_are_refused(bad: float) -> None:
         (CALIBRATION.replace("900.5", "wide"), "must be a list of numbers"),
         (CALIBRATION.replace("900.5", ".nan"), "must be a list of numbers"),
         (CALIBRATION.replace("900.5", "-900.5"), "must be positive"),
+        (CALIBRATION.replace("900.5", "1e308"), r"no camera has a focal length of 1e\+308 pixels"),
+        (CALIBRATION.replace("899", "0.5"), "no camera has a focal length of 0.5 pixels"),
+        (CALIBRATION.replace("[800, 0,", "[1e-300, 0,"), "no camera has a focal length of 1e-300 pixels"),
         (CALIBRATION.replace("362.75, 0, 0, 1]", "362.75, 0, 0, 2]"), "must have the form"),
+        (CALIBRATION.replace("900.5", "'1e-05'"), "must be a list of numbers"),
+        (CALIBRATION.replace("900.5", "1e"), "must be a list of numbers"),
+        (CALIBRATION.replace("900.5", "1e999"), "must be a list of numbers"),
         (CALIBRATION.replace("0.1, -0.2", "a, b"), "the distortion must be a list"),
         (CALIBRATION.replace("800, 0, 600, 0,", "800, 0, 600,"), "the projection matrix must have 12 numbers, not 11"),
         (CALIBRATION.replace("800, 0, 600", "-800, 0, 600"), "projection matrix must have the form"),

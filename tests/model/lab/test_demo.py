@@ -126,6 +126,14 @@ def test_a_given_focal_length_has_no_raw_error() -> None:
     assert "0.0% smoothed" in score.summary()
 
 
+@pytest.mark.parametrize(("model", "is_small"), [("nano", True), ("nano (untrained)", True), ("depth-pro", False)])
+def test_whose_figures_they_are_is_told_where_much_better_ones_exist(model: str, is_small: bool) -> None:
+    demo = DemoSource(**SMALL, frame_count=2)
+    score = DemoScore(demo)
+    score.write(replace(estimate(demo, 0, scale=1.0, raw=None, smoothed=1.0), model=model))
+    assert score.summary().endswith("smoothed (figures of nano, which is small)" if is_small else "smoothed")
+
+
 def test_the_loop_is_a_camera_that_shows_the_same_again_and_again() -> None:
     demo = DemoSource(**SMALL, frame_rate=100, frame_count=3)
     loop = DemoLoop(demo)

@@ -330,4 +330,4 @@ def test_a_missing_package_is_told_before_work_starts(package: str) -> None:
     code = f"import sys; sys.modules[{package!r}] = None; from sinks import open_sink; open_sink('foxglove:')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert f"foxglove: needs the Python packages foxglove-sdk and rosbags (no {package}" in done.stderr
-    assert "pip install '.[foxglove]'" in done.stderr
+    assert "pip install -e '.[foxglove]'" in done.stderr

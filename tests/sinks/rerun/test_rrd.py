@@ -229,7 +229,7 @@ def test_wrong_options_are_refused(tmp_path: Path, options: str, message: str) -
 def test_a_missing_package_is_told_before_work_starts() -> None:
     code = "import sys; sys.modules['rerun'] = None; from sinks import open_sink; open_sink('walk.rrd')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
-    assert "ConfigError: walk.rrd needs the Python package rerun-sdk: pip install '.[rerun]'" in done.stderr
+    assert "ConfigError: walk.rrd needs the Python package rerun-sdk: pip install -e '.[rerun]'" in done.stderr
 
 
 def test_rerun_switched_off_is_told(tmp_path: Path) -> None:

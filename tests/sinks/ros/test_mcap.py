@@ -365,7 +365,7 @@ def test_missing_packages_are_told_before_work_starts(tmp_path: Path, package: s
     command = [sys.executable, "-c", code, f"{tmp_path}/a.mcap"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert f"ConfigError: {tmp_path}/a.mcap needs the Python packages mcap and rosbags (no {package}" in done.stderr
-    assert "pip install '.[mcap]'" in done.stderr
+    assert "pip install -e '.[mcap]'" in done.stderr
 
 
 def test_targets_are_checked_before_any_work(tmp_path: Path) -> None:

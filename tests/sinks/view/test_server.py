@@ -62,7 +62,7 @@ def test_without_its_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     for module in [name for name in sys.modules if name.startswith("sinks.view.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(ConfigError, match=r"pip install '\.\[view\]'"):
+    with pytest.raises(ConfigError, match=r"pip install -e '\.\[view\]'"):
         open_sink("view:")
 
 

@@ -43,6 +43,13 @@ def test_one_that_fails_is_told_and_the_others_go_on() -> None:
     assert str(outcome) == "4 videos: 2 converted, 2 failed\nFAILED b: damaged\nFAILED d: disk full"
 
 
+def test_what_is_known_to_be_in_trouble_is_not_tried() -> None:
+    converter, locked_up = Converter(), Job(name="e", source="e", sinks=["e.mp4"], trouble="permission denied")
+    outcome = run_batch([locked_up, *JOBS[:1]], converter, is_there=lambda uri: uri == "e.mp4")
+    assert [name for name, _, _ in converter.done] == ["a"]
+    assert str(outcome) == "2 videos: 1 converted, 1 failed\nFAILED e: permission denied"
+
+
 def test_a_signal_ends_the_batch() -> None:
     outcome = run_batch(JOBS, Converter(stops_at="b"), is_there=lambda _: False)
     assert str(outcome) == "4 videos: 1 converted, 3 not finished"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,39 @@ def test_a_folder_is_its_videos_at_any_depth_in_natural_order() -> None:
         ("day/night/c.TS", "day/night", "c"),
         ("e=mc2.mp4", ".", "e=mc2"),
     ]
+
+
+@pytest.fixture
+def locked_up(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Folders that nobody may read, not even an administrator."""
+    locked: set[str] = set()
+    scandir = os.scandir
+
+    def guarded(path: str) -> Iterator[os.DirEntry[str]]:
+        if os.path.relpath(path) in locked:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    return locked
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_changes_nothing_else(locked_up: set[str]) -> None:
+    Path("day/a").mkdir()
+    before = found("day")
+    locked_up.add("day/a")
+    *videos, last = find_videos(["day"])
+    assert [(v.source, v.folder.as_posix(), v.stem) for v in videos] == before
+    assert not any(v.trouble for v in videos)
+    assert (last.name, last.folder.as_posix(), last.stem) == ("day/a", ".", "a")
+    assert last.trouble == "this folder cannot be read (permission denied); check its access rights"
+
+
+def test_where_nothing_is_found_opening_says_why(locked_up: set[str]) -> None:
+    Path("shots/locked").mkdir()
+    locked_up.update({"shots/locked", "day"})
+    assert not is_batch(["shots"])
+    assert not is_batch(["day"])
 
 
 def test_files_globs_and_folders_of_pictures_go_together() -> None:

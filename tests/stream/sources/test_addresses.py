@@ -24,7 +24,7 @@ from PIL import Image
 
 from stream.errors import ConfigError, SourceError
 from stream.sources import SourceConfig, open_source
-from stream.sources.address import camera_address, file_address, network_address, redact
+from stream.sources.address import camera_address, file_address, network_address, redact, redact_unknown
 from stream.sources.ffmpeg_errors import source_error
 from tests.support import media
 
@@ -37,12 +37,16 @@ def test_errors_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("hello\n" * 100)
     (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "script.mp4").write_text(f"ffconcat version 1.0\nfile {tmp_path}/text.mp4\n")
+    (tmp_path / "script.ffconcat").write_text("ffconcat version 1.0\nfile nowhere.mp4\n")
     cases = {
         str(media.write_audio(tmp_path / "tone.wav")): "sound only",
         str(tmp_path / "empty.mp4"): "empty",
         str(tmp_path / "text.mp4"): "not a video",
         str(tmp_path / "text.txt"): "not a video",
         str(tmp_path / "drawing.svg"): "no decoder",
+        str(tmp_path / "script.mp4"): "a concat script",
+        str(tmp_path / "script.ffconcat"): "a concat script",
         str(tmp_path / "missing.mp4"): "no such file",
         str(tmp_path / "folder"): "neither pictures nor videos",
         "webcam:93": "no such camera",
@@ -100,6 +104,7 @@ def test_an_unknown_host_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) 
         "rtsp://hunter2@127.0.0.1:{port}/stream",
         "http://user:hunter2@127.0.0.1:{port}/v.mp4?token=hunter2&channel=3",
         "http://127.0.0.1:{port}/v.mp4?channel=3&API_KEY=hunter2&x=1#password=hunter2",
+        "rtmp://127.0.0.1:{port}/live/hunter2",
         "rtsp://127.0.0.1:{port}/user=admin_password=hunter2_channel=1.sdp",
     ],
 )
@@ -135,6 +140,22 @@ def test_credentials_in_mistyped_addresses_are_never_shown(uri: str) -> None:
     assert "S3CRET" not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("rtmp://127.0.0.1:9/live/S3CRET", "rtmp://127.0.0.1:9/live/***"),
+        ("RTMPS://host/live/S3CRET?x=1", "RTMPS://host/live/***"),
+        ("rtmp://host/live/show/S3CRET", "rtmp://host/live/***"),
+        ("rtmp://joe:S3CRET@host/live/S3CRET", "rtmp://***@host/live/***"),
+        ("rtmp://host/live", "rtmp://host/live"),
+    ],
+)
+def test_stream_keys_are_never_shown(uri: str, shown: str) -> None:
+    assert redact(uri) == redact_unknown(uri) == shown
+    assert "S3CRET" not in redact_unknown(f"front={uri}")
+    assert "S3CRET" not in repr(network_address(uri, SourceConfig()))
+
+
 def test_redact_keeps_what_tells_cameras_apart() -> None:
     assert redact("rtsp://u:p@ss@[::1]:554/cam?channel=1&subtype=0") == "rtsp://***@[::1]:554/cam?channel=1&subtype=0"
     assert redact("rtsp://u:pass/word@host/cam") == "rtsp://***@host/cam"
@@ -147,6 +168,20 @@ def test_redact_keeps_what_tells_cameras_apart() -> None:
     assert redact("http://h/v?X-Amz-Signature=abc&t=1") == "http://h/v?X-Amz-Signature=***&t=1"
     assert redact("/home/me/token=1.mp4") == "/home/me/token=1.mp4"
     assert "secret" not in repr(network_address("rtsp://u:secret@h/", SourceConfig()))
+
+
+@pytest.mark.parametrize(
+    "uri", ["rtsp://", "http://", "https:///v.mp4", "rtsp://:554/x", "rtmp://?x=1", "rtsps://joe:S3CRET@/x", "udp://"]
+)
+def test_an_address_without_a_host_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"names no host; write it as in [a-z]+://192") as caught:
+        open_source(uri)
+    assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["udp://:1234", "udp://@:1234", "rtp://:5004", "tcp://:9?listen", "rtsp://[::1]/x"])
+def test_a_port_may_be_enough(uri: str) -> None:
+    assert network_address(uri, SourceConfig()).target == uri
 
 
 def test_config_rejects_nonsense() -> None:
@@ -189,12 +224,17 @@ def test_local_addresses_survive_ffmpegs_reading_of_names() -> None:
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder; ``/live.mjpg`` is a camera that hangs up after 20 pictures, ``/silent`` says nothing."""
+    """Files of a folder; ``/live.mjpg`` is a camera that hangs up after 20 pictures, ``/silent`` says nothing,
+    ``/to/…`` is somewhere else."""
 
     timeout = 20  # seconds without a word from the reader
 
     def do_GET(self) -> None:
-        if self.path == "/locked":
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+        elif self.path == "/locked":
             self.send_error(401)
         elif self.path == "/silent":
             with contextlib.suppress(ConnectionResetError):
@@ -300,6 +340,25 @@ def test_http_errors(server: str) -> None:
     for path, message in (("locked", "401"), ("nowhere.mp4", "404")):
         with pytest.raises(SourceError, match=message):
             open_source(f"{server}/{path}")
+
+
+@pytest.mark.parametrize("elsewhere", ["file:///v.mp4", "rtsp://127.0.0.1/v", "data:,v"])
+def test_a_server_that_redirects_to_no_server_of_its_kind_is_not_waited_for(server: str, elsewhere: str) -> None:
+    with pytest.raises(SourceError, match="redirects to an address that is not allowed; only http:// and"):
+        open_source(f"{server}/to/{elsewhere}")
+
+
+def test_redirects_are_followed(tmp_path: Path, server: str) -> None:
+    media.numbered_video(tmp_path / "v.mp4", 2)
+    assert len(media.read(f"{server}/to/{server}/v.mp4")) == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"), [("http://[fe80::1]/v", False), ("http://[zz]/v", False), ("http://host/v", True)]
+)
+def test_an_invalid_address_is_no_redirect(uri: str, told: bool) -> None:
+    error = av.error.ArgumentError(22, "Invalid argument", uri)
+    assert ("redirects" in str(source_error(error, network_address(uri, SourceConfig())))) is told
 
 
 def test_schemes_ignore_case(tmp_path: Path, server: str) -> None:

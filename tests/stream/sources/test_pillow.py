@@ -53,7 +53,7 @@ def test_heic_is_read_whole(tmp_path: Path) -> None:
 def test_heic_without_its_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.heic").write_bytes(b"anything")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(SourceError, match=r"pip install '.\[heif\]'"):
+    with pytest.raises(SourceError, match=r"pip install -e '.\[heif\]'"):
         media.read(tmp_path / "a.heic")
 
 

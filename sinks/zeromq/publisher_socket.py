@@ -80,8 +80,12 @@ class PublisherSocket:
         return self._turned_away + self._doorman.refused + by_list
 
     def settle(self) -> None:
-        """Take in what peers have subscribed to and forget who has gone, which can take long when many come and go."""
-        self._socket.get(zmq.EVENTS)
+        """Take in what peers have subscribed to and forget who has gone, which can take long when many come and go.
+
+        It lasts for as long as they send. So it must not keep Python's other threads waiting, as reading ``zmq.EVENTS``
+        does: the doorman could not hang up on those who send too much, and they would fill the memory.
+        """
+        self._socket.poll(0, zmq.POLLOUT)
 
     def send(self, parts: list[Buffer]) -> None:
         """Send a message of three or four parts; as one part where the newest alone counts."""

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from sinks.zeromq.doorman import Bucket
+from benchmarks.zmq_attack import greeted
+from sinks.zeromq.doorman import Bucket, Doorman
 from sinks.zeromq.sink import ZmqOptions, ZmqSink
 from stream.errors import ConfigError
 from tests.support.doubles import make_depth_frame
@@ -135,3 +136,32 @@ def test_a_bucket_gives_what_it_has_and_recovers_from_a_fine() -> None:
 def test_peers_are_some(peers: int) -> None:
     with pytest.raises(ConfigError, match=f"peers must be from 1 to 10000 subscribers, not {peers}"):
         ZmqOptions(peers=peers)
+
+
+def test_other_threads_go_on_while_subscriptions_are_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long as they come. If it kept the doorman waiting, nobody would hang up on who sends them."""
+    monkeypatch.setattr(Doorman, "_sweep", lambda _self: None)  # to have enough of them
+    sink = ZmqSink("tcp://127.0.0.1:*", ZmqOptions())
+    port = int(sink.endpoint.rpartition(":")[2])
+    peer = greeted(port)
+    assert peer is not None
+    peer.settimeout(20)
+    peer.sendall(b"".join(b"\0\x0d\1%012d" % number for number in range(400_000)))
+    ticks, ended = 0, threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not ended.wait(0.001):
+            ticks += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    before, start = ticks, time.monotonic()
+    sink._socket.settle()
+    took_s, during = time.monotonic() - start, ticks - before
+    ended.set()
+    thread.join()
+    peer.close()
+    sink.close()
+    assert took_s > 0.02
+    assert during > took_s * 50, f"{during} in {took_s:.3f} s"

@@ -223,9 +223,8 @@ class _Video:
         context.time_base, context.codec_tag = 1 / rate, "hvc1"
         self._output.start_encoding()
         self._fidelity = Fidelity(context, options.decode) if self._is_lossy else None
-        self._lines = (folder / _FRAMES).open("r+b" if (folder / _FRAMES).exists() else "w+b", buffering=0)
+        self._lines = (folder / _FRAMES).open("ab", buffering=0)
         self._lines.truncate(sum(map(len, _lines(folder / _FRAMES)[:kept])))
-        self._lines.seek(0, os.SEEK_END)
 
     def write(self, frame: DepthFrame) -> None:
         codes = self._options.encode(frame.depth)

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 FALLBACK_RATE = Fraction(25)  # for streams that say nothing about time; FFmpeg's own assumption
 _DEVICES = ("video4linux2,v4l2", "video4linux2", "v4l2", "avfoundation", "dshow")  # demuxers of cameras
 _LEAST_ASPECT = Fraction(1, 8)
-_RAW_FORMATS = ("h264", "hevc", "vvc", "mpegvideo", "m4v", "h263", "h261", "cavsvideo", "dirac", "vc1", "obu")
 _DISORDERED_CODECS = (
     "mpeg1video",
     "mpeg2video",
@@ -51,6 +50,7 @@ class Connection:
 
     Attributes:
         container, stream: PyAV's.
+        is_timed: the container tells when pictures are due. If not, FFmpeg assumes that there are 25 a second.
         live: a camera, which has no end.
         pictures: how many have been decoded.
         rejected: packets that the decoder refused.
@@ -67,6 +67,7 @@ class Connection:
         self.pictures = self.rejected = 0
         self.damage = Damage(address.name)
         self.container = _open(address, config)
+        self.is_timed = FormatFlags.no_timestamps not in FormatFlags(self.container.format.flags)
         try:
             self.stream = _video_stream(self.container, address)
             self._deinterlacer = Deinterlacer(self.stream.time_base or 1 / FALLBACK_RATE)
@@ -87,14 +88,9 @@ class Connection:
     @property
     def frame_rate(self) -> Fraction | None:
         """Pictures per second by the container, ``None`` where it does not tell."""
-        if self.container.format.name in _RAW_FORMATS:  # whose average is what FFmpeg assumes
+        if not self.is_timed:  # its average is what FFmpeg assumes
             return self.stream.guessed_rate or None
         return self.stream.average_rate or self.stream.guessed_rate or None
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether the container tells when pictures are due. If not, FFmpeg assumes that there are 25 a second."""
-        return FormatFlags.no_timestamps not in FormatFlags(self.container.format.flags)
 
     @property
     def pixel_aspect(self) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
@@ -73,12 +74,13 @@ class SequenceRecorder:
             (self._steadied, smoothed_px, log_correction),
             (self._known, sample.f_px, 0.0),
         )
+        depth_with = cache(prediction.depth)  # two are of the same focal length
         for track, f_px, log_factor in tracks:
             relative = None if f_px is None else math.log(f_px / (sample.f_px or sample.width))
             track.log_focal.add(relative, cut=cut)
             scale = posed = None
             if sample.depth is not None and f_px is not None:
-                depth = prediction.depth(f_px) * np.float32(math.exp(log_factor))
+                depth = depth_with(f_px) * np.float32(math.exp(log_factor))
                 scale = log_scale(depth, sample.depth, max_depth_m=self._max_depth_m)
                 posed = self._posed(sample, depth)
             track.log_scale.add(scale, cut=cut)

@@ -31,7 +31,7 @@ from stream.frame import CameraIntrinsics, Odometry  # noqa: E402
 
 Array = npt.NDArray[np.float64]
 WIDTH, HEIGHT, FOCAL_PX, RATE = 320, 180, 250.0, 30
-FLIGHTS = ("still", "handheld", "walk", "orbit", "zoom", "passer", "wall", "cut", "pan")
+FLIGHTS = ("still", "handheld", "light", "walk", "orbit", "zoom", "passer", "wall", "cut", "pan")
 ERRORS = ("none", "white", "correlated", "all", "wild")
 JITTER, OUTLIERS = 0.04, 0.05
 
@@ -50,7 +50,7 @@ class Shot:
 def way(flight: str, t: float, sway: Array) -> tuple[Array, Array, float]:
     """Position, rotation and focal length after ``t`` seconds."""
     position, turn, focal = np.zeros(3), (0.0, 0.0, 0.0), FOCAL_PX
-    if flight in ("handheld", "walk", "orbit", "zoom", "passer", "cut", "wall"):
+    if flight in ("handheld", "light", "walk", "orbit", "zoom", "passer", "cut", "wall"):
         position = position + np.array([0.012, 0.01, 0.004]) * sway[:3]
         turn = (0.008 * sway[3], 0.007 * sway[4], 0.006 * sway[5])
     if flight in ("walk", "cut", "wall"):  # there and back
@@ -68,7 +68,10 @@ def way(flight: str, t: float, sway: Array) -> tuple[Array, Array, float]:
 
 
 def fly(flight: str, seconds: float, *, rate: int = RATE) -> list[Shot]:
-    """A flight of ``rate`` frames a second. Walls have hardly any pattern, and what is panned fast is blurred."""
+    """A flight of ``rate`` frames a second. Walls have hardly any pattern, and what is panned fast is blurred.
+
+    In ``light``, the exposure goes up and down by a quarter, and a lamp flickers.
+    """
     rooms = [BoxRoom(k, contrast=0.5 if flight == "wall" else 30.0) for k in range(2)]
     phases = np.random.default_rng(5).uniform(0, 6, 6)
     rates = np.array([0.31, 0.53, 0.41, 0.67, 0.37, 0.59])
@@ -90,7 +93,8 @@ def fly(flight: str, seconds: float, *, rate: int = RATE) -> list[Shot]:
             if part in (0.0, 0.25):
                 depth, pose = view.depth, np.eye(4)
                 pose[:3, :3], pose[:3, 3] = turn, position
-        luma = np.mean(lumas, axis=0).astype(np.uint8)
+        exposure = 1 + 0.25 * math.sin(4.4 * t) + 0.05 * math.sin(82 * t) if flight == "light" else 1.0
+        luma = np.clip(exposure * np.mean(lumas, axis=0), 0, 255).astype(np.uint8)
         cut = second and not (t - 1 / rate >= seconds / 2)
         shots.append(Shot(luma, depth[1::2, 1::2].copy(), focal, pose, cut))
     return shots

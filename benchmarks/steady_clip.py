@@ -3,16 +3,20 @@
 python benchmarks/steady_clip.py CLIP [--model nano] [--hindsight 15] [--figure clip.png]
 
 A pixel that is followed to the next frame has about the depth that it had: a camera that walks changes it by a percent
-or so. The median of the changes of a frame's pixels is its step of scale.
+or so. The median of the changes of a frame's pixels is its step of scale. And what all of it takes of a processor.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import cv2
@@ -26,15 +30,19 @@ sys.path.insert(0, str(ROOT))  # the benchmarks run from a checkout, installed o
 from model.config import EstimatorConfig  # noqa: E402
 from model.engine import Engine  # noqa: E402
 from model.estimator import DepthProEstimator  # noqa: E402
+from model.steady import MotionTracker, Steadier  # noqa: E402
+from model.steady.luma import LumaMaker  # noqa: E402
 from model.weights import load  # noqa: E402
 from sinks import MemorySink  # noqa: E402
-from stream.frame import DepthFrame  # noqa: E402
+from stream.frame import Capture, DepthFrame, Frame, Geometry  # noqa: E402
 from stream.pipeline import Pipeline, Stream  # noqa: E402
 from stream.sources import open_source  # noqa: E402
 
 Floats = npt.NDArray[np.float32]
+Result = TypeVar("Result")
 WIDTH, HEIGHT = 320, 180
 CONSISTENT_PX = 0.5  # followed there and back, a pixel arrives so near to where it was
+COARSE = 192  # values along each side of the depth that the scale is told by
 
 
 def followed(clip: Path) -> list[tuple[Floats, Floats, npt.NDArray[np.bool_]]]:
@@ -75,6 +83,38 @@ def estimate(clip: Path, model: str, hindsight: int) -> list[DepthFrame]:
     return frames.frames
 
 
+def cost(clip: Path, frames: list[DepthFrame]) -> dict[str, float]:
+    """Milliseconds of processor time that a frame takes, median, by part; one thread, each part by itself."""
+    cv2.setNumThreads(1)
+    luma_of, tracker, steadier = LumaMaker(), MotionTracker(), Steadier()
+    taken: dict[str, list[float]] = {"grey picture": [], "motion": [], "pose and filter": []}
+
+    def timed(part: str, work: Callable[[], Result]) -> Result:
+        start = time.thread_time()
+        result = work()
+        taken[part].append(1000 * (time.thread_time() - start))
+        return result
+
+    with av.open(str(clip)) as container:
+        for frame, decoded in zip(frames, container.decode(video=0), strict=True):
+            plane = np.ascontiguousarray(decoded.to_ndarray(format="gray"))[..., None]
+            capture = Capture(index=0, pts=0, time_base=Fraction(1, 30), time_ns=0, clock="media")
+            geometry = Geometry("gray", decoded.width, decoded.height)
+            picture = Frame(capture=capture, geometry=geometry, planes=(plane,))
+            assert frame.steady is not None
+            own = frame.depth * np.float32(math.exp(-frame.steady.log))
+            coarse = cv2.resize(own, (COARSE, COARSE), interpolation=cv2.INTER_NEAREST)
+            luma = timed("grey picture", lambda picture=picture: luma_of(picture))
+            tracks = timed("motion", lambda luma=luma: tracker.update(luma))
+            timed(
+                "pose and filter",
+                lambda tracks=tracks, coarse=coarse, frame=frame: steadier.update(
+                    tracks, coarse, frame.camera, time_s=frame.capture.time_s, zooms=True
+                ),
+            )
+    return {part: float(np.median(times)) for part, times in taken.items()}
+
+
 def figures(name: str, step: npt.NDArray[np.float64]) -> str:
     usual = 1.4826 * float(np.median(np.abs(step - np.median(step))))
     return f"| {name} | {100 * np.std(step):.1f} % | {100 * usual:.1f} % | × {math.exp(np.abs(step).max()):.2f} |"
@@ -109,6 +149,12 @@ def main(clip: Path, *, model: str = "nano", hindsight: int = 15, figure: Path |
         print(figures(name, steps(flow, depths)))
     tell("as a camera's", causal)
     tell("with hindsight", later)
+    spent = cost(clip, causal)
+    print(
+        f"processor time of a frame, median: {sum(spent.values()):.1f} ms ("
+        + ", ".join(f"{part} {ms:.2f}" for part, ms in spent.items())
+        + ")"
+    )
     if figure is not None:
         draw(made, [f.capture.time_s for f in causal], figure)
 

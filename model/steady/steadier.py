@@ -25,7 +25,7 @@ _EDGE = 1.15  # farthest over nearest of the nine values around a point: beyond,
 _ROUGHEST = 0.25  # of the points, where all depth is rough
 _FEWEST = 25
 _ALIKE = 4.0  # neighbouring points err alike: so many count as one
-_PIXELS_ALIKE, _DEPTHS_ALIKE = 2.0, 10.0  # the same of a pose, whose errors are also alike from reference to reference
+_PIXELS_ALIKE, _DEPTHS_ALIKE = 4.0, 10.0  # the same of a pose, whose errors are also alike from reference to reference
 FARTHEST = math.log(10)
 """A larger correction is not believed."""
 _ZOOM_STD = 0.01  # of log focal length from the reference on, where it is only estimated

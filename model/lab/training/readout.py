@@ -4,6 +4,9 @@ The linear head's map of log C travels through the decoder in channels of its ow
 Nothing else writes to them at first: details come from the tiles, where the decoder adds the tiles' maps, and begin as
 none. All other weights stay as they are, and learn.
 
+The field-of-view branch begins as what the stage has learnt of that in the same way: its convolutions average what
+the tokens say.
+
 What is carried is a Laplacian pyramid: each level adds what is finer. A map is refined by :func:`refined`, without
 looking beyond a place of the decoder's map, because what lies beyond the picture's border is zero there.
 
@@ -102,6 +105,32 @@ def detail_map(upsample: nn.Sequential, room: int, tiles_KNC: Tensor) -> Tensor:
 def detail_cells(upsample: nn.Sequential, room: int) -> int:
     """How many values a place of a decoder's map has for details along one side."""
     return min(_largest(upsample[0].get_parameter("weight").shape[0] // 4), _largest(room - 4))
+
+
+@torch.no_grad()
+def begin_with_fov(network: DepthProNetwork, readout: nn.Linear, unit_deg: float) -> None:
+    """Make the field-of-view branch predict the mean of what ``readout`` says of its transformer's tokens.
+
+    Args:
+        network: the field-of-view branch's transformer is the one that ``readout`` was trained on; changed in place.
+        readout: from a token to the horizontal field of view, in units of ``unit_deg`` degrees.
+        unit_deg: what the branch computes in, up to its last layer.
+    """
+    branch = network.fov
+    project, beside = branch.encoder[1], branch.downsample[0]
+    halve, quarter, last = branch.head[0], branch.head[2], branch.head[4]
+    assert readout.bias is not None
+    for layer in (project, beside, halve, quarter):  # one channel carries it, and nothing else writes to that
+        layer.get_parameter("weight")[0] = 0
+        layer.get_parameter("bias")[0] = 0
+    project.get_parameter("weight")[0] = readout.weight[0]
+    project.get_parameter("bias")[0] = readout.bias[0]
+    for conv in (halve, quarter):  # the mean of 2 x 2 places, none of them twice: the taps from the middle on
+        conv.get_parameter("weight")[0, 0, 1:, 1:] = 0.25
+    weight = last.get_parameter("weight")
+    weight.zero_()
+    weight[0, 0] = unit_deg / weight[0, 0].numel()
+    last.get_parameter("bias").zero_()
 
 
 def _largest(channels: int) -> int:

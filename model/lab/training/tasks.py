@@ -15,9 +15,10 @@ from torch.nn.functional import avg_pool2d, conv2d, interpolate, l1_loss, pad, p
 from model.lab.training.batch import Batch
 from model.lab.training.config import StageName
 from model.lab.training.losses import derivative_losses, mean_log_error
-from model.lab.training.readout import begin_with_readout, detail_map, join_finer, refined
+from model.lab.training.readout import begin_with_fov, begin_with_readout, detail_map, join_finer, refined
 from model.network import DepthProNetwork
 from model.network.depth_pro import pyramid
+from model.network.initialise import FOV_DEG
 from model.network.layers import tokens_to_map
 
 Losses = dict[str, Tensor]
@@ -54,40 +55,41 @@ class Task(nn.Module):
 
 
 class Backbone(Task):
-    """The global transformer with a linear head for log canonical inverse depth (8 × 8 per token) and log focal."""
+    """The global transformer with linear heads for log canonical inverse depth (8 × 8 per token) and field of view."""
 
     CELLS = 8
+    UNIT_DEG = 20.0  # of the field of view, so that both heads learn at one rate
 
     def __init__(self, network: DepthProNetwork) -> None:
         super().__init__(network, network.config.tile_size)
         self.depth = nn.Linear(network.config.width, self.CELLS**2)
-        self.focal = nn.Linear(network.config.width, 1)
-        for head in (self.depth, self.focal):
+        self.fov = nn.Linear(network.config.width, 1)
+        for head, told in ((self.depth, -1.5), (self.fov, FOV_DEG / self.UNIT_DEG)):
             nn.init.zeros_(head.weight)
-            nn.init.constant_(head.bias, -1.5 if head is self.depth else 0.0)
+            nn.init.constant_(head.bias, told)
 
     def trained(self) -> list[nn.Module]:
-        return [self.network.encoder.image_encoder, self.depth, self.focal]
+        return [self.network.encoder.image_encoder, self.depth, self.fov]
 
     def forward(self, x_B3SS: Tensor) -> tuple[Tensor, Tensor]:
-        """``log C_BHH``, 8 values a token along each side, and ``log(f_px / width)_B``."""
+        """``log C_BHH``, 8 values a token along each side, and ``fov_B`` in degrees."""
         tokens_BNC = self.network.encoder.image_encoder.forward_features(x_B3SS)[:, 1:]
         log_BPGG = tokens_to_map(self.depth(tokens_BNC))
-        return pixel_shuffle(log_BPGG, self.CELLS).squeeze(1), self.focal(tokens_BNC.mean(1)).squeeze(1)
+        return pixel_shuffle(log_BPGG, self.CELLS).squeeze(1), self.UNIT_DEG * self.fov(tokens_BNC.mean(1)).squeeze(1)
 
     def loss(self, batch: Batch) -> Losses:
-        log_C_BHH, log_focal_B = (value.float() for value in self(batch.x_B3SS))
+        log_C_BHH, fov_B = (value.float() for value in self(batch.x_B3SS))
         step = self.size // log_C_BHH.shape[-1]
         target_BHH = batch.target_BSS[:, step // 2 :: step, step // 2 :: step]
         return {
             "depth": l1_loss(log_C_BHH, target_BHH.clamp_min(LEAST_C).log()),
-            "focal": l1_loss(log_focal_B, log_focal(batch.fov_B)),
+            "focal": focal_loss(fov_B, batch.fov_B),
         }
 
     def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-        log_C_BHH, log_focal_B = self(batch.x_B3SS)
+        log_C_BHH, fov_B = self(batch.x_B3SS)
         C_BSS = interpolate(log_C_BHH[:, None].exp(), size=(self.size, self.size), mode="nearest").squeeze(1)
-        return C_BSS, torch.rad2deg(2 * torch.atan(0.5 / log_focal_B.exp()))
+        return C_BSS, fov_B
 
     def finish(self) -> None:
         learnt = self.network.encoder.image_encoder.state_dict()
@@ -95,6 +97,7 @@ class Backbone(Task):
             transformer.load_state_dict(learnt)
         begin_with_readout(self.network, self.depth)
         join_finer(self.network)
+        begin_with_fov(self.network, self.fov, self.UNIT_DEG)
 
 
 class Tiles(Task):
@@ -224,14 +227,17 @@ class FieldOfView(Task):
         return fov_B
 
     def loss(self, batch: Batch) -> Losses:
-        fov_B = self(batch.x_B3SS).float()
-        # Of logarithms of the focal length: what scales depth. The branch itself says degrees.
-        safe_B = fov_B.clamp(5, 170)
-        outside = (fov_B - safe_B).abs().mean() / 10  # so that a value out of range finds its way back
-        return {"focal": l1_loss(log_focal(safe_B), log_focal(batch.fov_B)) + outside}
+        return {"focal": focal_loss(self(batch.x_B3SS).float(), batch.fov_B)}
 
     def predict(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
         return None, self(batch.x_B3SS)
+
+
+def focal_loss(fov_B: Tensor, truth_B: Tensor) -> Tensor:
+    """Mean error of the logarithm of the focal length, which scales depth; the network itself says degrees."""
+    safe_B = fov_B.clamp(5, 170)
+    outside = (fov_B - safe_B).abs().mean() / 10  # so that a value out of range finds its way back
+    return l1_loss(log_focal(safe_B), log_focal(truth_B)) + outside
 
 
 def log_focal(fov_B: Tensor) -> Tensor:

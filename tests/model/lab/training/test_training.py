@@ -650,6 +650,18 @@ def test_after_backbone_the_whole_network_is_what_its_global_transformer_predict
     torch.testing.assert_close(maps[1], maps[0], atol=0.02, rtol=0)
 
 
+@pytest.mark.parametrize("preset", [TINY, PRESETS["nano"]], ids=["tiny", "nano"])
+def test_after_backbone_the_field_of_view_branch_is_what_its_head_said(preset: NetworkConfig) -> None:
+    backbone, x = after_backbone(preset), pictures(preset)
+    with torch.no_grad():
+        backbone.fov.weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(4))
+        _, expected = backbone.predict(Batch(pyramid(x)[2], torch.zeros(0), torch.zeros(0)))
+        backbone.finish()
+        _, said = backbone.network(x)
+    assert abs(float(expected[0] - expected[1])) > 0.1
+    torch.testing.assert_close(said, expected, atol=0.01, rtol=0)
+
+
 @torch.no_grad()
 def joined(base_GG: torch.Tensor, slope_x: float = 0.0, slope_y: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """The readout's map of tokens that are planes, and what the whole network makes of them, as large, ``[256, 256]``.

@@ -319,7 +319,8 @@ class _Session:
 
             source: Source = DemoLoop(DemoSource()) if endless else DemoSource()
         else:
-            source = open_source(uri, config=self._settings.reading)
+            s = self._settings
+            source = open_source(uri, config=s.reading if s.ray is not None else staying(s.reading, s.engine))
         return source if self._settings.excerpt.is_all else Excerpt(source, self._settings.excerpt)
 
     def _earlier(self, uri: str, files: Parts, config: EstimatorConfig) -> Sequence[Record]:
@@ -459,6 +460,16 @@ def estimator_config_for(info: SourceInfo, config: EstimatorConfig, *, measures:
     if info.live and config.steady_hindsight:
         raise ConfigError(f"{info.name} is a camera, and `steady_hindsight` waits for later frames; leave it out")
     return config
+
+
+def staying(reading: SourceConfig, engine: EngineConfig) -> SourceConfig:
+    """``reading`` with pictures of NVIDIA's decoder left on the network's device, if it is one of CUDA."""
+    if reading.decode != "cuda":
+        return reading
+    from model.engine.device import choose_device
+
+    device = choose_device(engine.device)
+    return replace(reading, stay_on=device.index or 0) if device.type == "cuda" else reading
 
 
 def _scaler(config: ScaleConfig, info: SourceInfo, outputs: Sequence[Sink]) -> DepthScaler:

@@ -12,7 +12,7 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ ScaleSource = Literal["measured", "file"]
 SourcePhase = Literal["connecting", "streaming", "stalled", "reconnecting", "failed", "ended"]
 """``connecting``: no picture yet; ``streaming``: pictures come; ``stalled``: none for some time, the connection holds;
 ``reconnecting``: the connection is lost and made again; ``failed``, ``ended``: there will be no other picture."""
+
+_LUMA_ROWS = 540  # at least, where a picture has more: fifteen for each row of a scene cut's thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,11 @@ class Geometry:
     @property
     def plane_shapes(self) -> tuple[tuple[int, int, int], ...]:
         return tuple(p.shape(self.width, self.height) for p in self.format.planes)
+
+    @property
+    def luma_step(self) -> int:
+        """Every so many rows are enough for whoever looks at pictures on the host; see :attr:`Frame.luma`."""
+        return max(1, self.height // _LUMA_ROWS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,6 +338,40 @@ class SourceState:
     reconnects: int = 0
 
 
+class DeviceArray(Protocol):
+    """Memory of a device that can be handed over within the process, by DLPack."""
+
+    def __dlpack__(self) -> object:
+        """The capsule. Whoever takes it waits for the device's work by himself."""
+        ...
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Kind and number of the device."""
+        ...
+
+
+class DevicePicture(Protocol):
+    """A decoded picture whose planes are in a device's memory. Valid as long as planes of the host would be."""
+
+    @property
+    def planes(self) -> tuple[DeviceArray, ...]:
+        """Each plane, ``[rows, columns]`` or, where values are interleaved, ``[rows, columns, channels]``."""
+        ...
+
+    @property
+    def luma(self) -> npt.NDArray[np.generic]:
+        """See :attr:`Frame.luma`."""
+        ...
+
+    def download(self) -> tuple[npt.NDArray[np.generic], ...]:
+        """The planes in the host's memory, as in :attr:`Frame.planes`.
+
+        Raises:
+            SourceError: the device failed.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
     """One decoded picture, in the planes the decoder made. Two frames are equal only if they are the same object.
@@ -339,7 +380,8 @@ class Frame:
         capture: which frame it is, and when it was taken.
         geometry: pixel format and decoded size.
         planes: one array per plane, ``uint8`` or ``uint16``, shape ``[rows, columns, channels]``. Read-only; may be
-            strided views.
+            strided views. None where a device has them.
+        on_device: the planes, where a device has them; such frames come only from sources that were asked for them.
         color_space: matrix that made Y′CbCr from RGB; meaningless for RGB formats.
         color_range: ``limited`` (16..235) or ``full`` (0..255) values.
         transfer: ``pq`` and ``hlg`` pictures are brought to SDR before anything looks at them.
@@ -352,12 +394,17 @@ class Frame:
     capture: Capture
     geometry: Geometry
     planes: tuple[npt.NDArray[np.generic], ...]
+    on_device: DevicePicture | None = None
     color_space: ColorSpace = "bt601"
     color_range: ColorRange = "limited"
     transfer: Transfer = "sdr"
     focal_px: float | None = None
 
     def __post_init__(self) -> None:
+        if self.on_device is not None:
+            if self.planes:
+                raise ValueError("planes are the host's or a device's, not both")
+            return
         shapes = tuple(p.shape for p in self.planes)
         if shapes != self.geometry.plane_shapes:
             raise ValueError(f"{self.geometry} needs planes of shape {self.geometry.plane_shapes}, not {shapes}")
@@ -374,6 +421,21 @@ class Frame:
     def height(self) -> int:
         """Height of the upright picture in pixels."""
         return self.geometry.height if self.capture.rotation in (0, 180) else self.geometry.width
+
+    @property
+    def luma(self) -> npt.NDArray[np.generic]:
+        """Every :attr:`Geometry.luma_step`-th row of the first plane, ``[rows, columns, channels]``, on the host."""
+        return self.planes[0][:: self.geometry.luma_step] if self.on_device is None else self.on_device.luma
+
+    def on_host(self) -> Frame:
+        """The same frame with its planes in the host's memory; itself where they are.
+
+        Raises:
+            SourceError: the device failed.
+        """
+        if self.on_device is None:
+            return self
+        return replace(self, planes=self.on_device.download(), on_device=None)
 
     def __repr__(self) -> str:
         g = self.geometry

@@ -65,6 +65,7 @@ class Lane:
             slots=ring_slots,
             policy=policy,
             allocate=stream.estimator.allocate,
+            device_slot=getattr(stream.estimator, "device_slot", None),
             max_age_s=info.max_age_s,
             changed=changed,
         )

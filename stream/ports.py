@@ -87,8 +87,23 @@ class Lease(Protocol):
         ...
 
 
+class DeviceSlot(Protocol):
+    """Memory of a device for one frame, beside a slot's of the host, for frames that a decoder made on that device."""
+
+    def fill(self, frame: Frame) -> Frame:
+        """Copy the planes of ``frame``, and return the frame with this memory's in their place.
+
+        They have been copied when this returns: the decoder needs its memory back. Any exception means that planes
+        cannot be handed over like this.
+        """
+        ...
+
+
 class Estimator(Protocol):
     """Frames in, depth out, in order. Used by one thread, but for ``allocate``.
+
+    One method may be left out: ``device_slot(self) -> DeviceSlot``, called by any thread, gives memory for a frame on
+    the device that frames are computed on. Without it, frames whose planes are on a device are brought down.
 
     For each frame: ``submit``, then ``wait``, then ``collect``. Up to ``capacity`` frames, and ``hindsight`` more, may
     be submitted and not yet collected; ``wait`` and ``collect`` are about the oldest of them.

@@ -4,10 +4,14 @@ The producer copies a frame's planes into a slot. The estimator takes the slot, 
 the event that marks the upload's end. The estimator also provides the memory, because it knows what its device reads
 best: page-locked memory lets a GPU's copy engine read the slot by itself, so the upload neither stalls the host nor
 passes through a second copy. Slots are allocated once and reused, so memory is flat.
+
+Planes that a decoder made on the estimator's device stay there: a slot then has memory of that device as well, from the
+estimator, too. Where they cannot be handed over, they come down into the host's memory like all others.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections import deque
@@ -19,8 +23,9 @@ import numpy.typing as npt
 
 from stream.channel import Closed, Policy
 from stream.frame import Frame, Geometry
-from stream.ports import Event
+from stream.ports import DeviceSlot, Event
 
+_log = logging.getLogger(__name__)
 _ALIGNMENT = 256  # planes start on a boundary that suits the copy engine
 
 Allocate = Callable[[int], npt.NDArray[np.uint8]]
@@ -40,15 +45,23 @@ class _Slot:
         self._geometry: Geometry | None = None
         self._buffer: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
         self._planes: tuple[npt.NDArray[np.generic], ...] = ()
+        self._device_slot: DeviceSlot | None = None
         self.busy_until: Event | None = None
 
     def fill(self, frame: Frame) -> Frame:
-        """Copy the planes of ``frame`` and return the frame with this slot's planes in their place."""
+        """Copy the planes of ``frame`` and return the frame with this slot's planes in their place, on the host."""
+        frame = frame.on_host()
         if frame.geometry != self._geometry:
             self._lay_out(frame.geometry)
         for mine, theirs in zip(self._planes, frame.planes, strict=True):
             np.copyto(mine, theirs)
         return replace(frame, planes=self._planes)
+
+    def fill_on_device(self, frame: Frame, device_slot: Callable[[], DeviceSlot]) -> Frame:
+        """As :meth:`fill`, from a device's memory to this slot's there, which ``device_slot`` gives the first time."""
+        if self._device_slot is None:
+            self._device_slot = device_slot()
+        return self._device_slot.fill(frame)
 
     def _lay_out(self, geometry: Geometry) -> None:
         shapes, dtype = geometry.plane_shapes, geometry.format.dtype
@@ -104,6 +117,7 @@ class Ring:
         slots: how many; a reader may hold all but two of them without stalling the producer.
         policy: ``block`` or ``newest``.
         allocate: where the slots' memory comes from.
+        device_slot: gives a slot its memory of a device, for frames that are there already; ``None`` brings them down.
         max_age_s: frames that are older when their turn comes are dropped; ``None`` keeps them.
         changed: notified of every change; rings that one reader waits for share theirs.
 
@@ -117,6 +131,7 @@ class Ring:
         slots: int,
         policy: Policy,
         allocate: Allocate = pageable,
+        device_slot: Callable[[], DeviceSlot] | None = None,
         max_age_s: float | None = None,
         changed: threading.Condition | None = None,
     ) -> None:
@@ -125,6 +140,7 @@ class Ring:
         self._policy = policy
         self._free = deque(_Slot(allocate) for _ in range(slots))
         self._ready: deque[tuple[_Slot, Frame]] = deque()
+        self._device_slot = device_slot
         self._max_age_s = max_age_s
         self._changed = changed or threading.Condition()
         self._closed = False
@@ -168,7 +184,7 @@ class Ring:
             slot = self._free.popleft()
         try:  # outside the lock: copying takes time, and so may the end of an upload
             slot.wait_until_free()
-            filled = slot.fill(frame)
+            filled = self._filled(slot, frame)
         except BaseException:
             with self._changed:
                 self._free.append(slot)
@@ -216,6 +232,17 @@ class Ring:
             self._closed = True
             self._drop_ready()
             self._changed.notify_all()
+
+    def _filled(self, slot: _Slot, frame: Frame) -> Frame:
+        """``frame`` with its planes in ``slot``. Only the producer's thread comes here."""
+        if frame.on_device is not None and self._device_slot is not None:
+            try:
+                return slot.fill_on_device(frame, self._device_slot)
+            except Exception as exc:  # noqa: BLE001 (a decoder's, a driver's or torch's; the host's memory does as well)
+                self._device_slot = None
+                reason = str(exc).partition("\n")[0] or type(exc).__name__
+                _log.warning("decoded pictures cannot stay on the device (%s); they come down to the host", reason)
+        return slot.fill(frame)
 
     def _drop_stale(self) -> None:
         while self._max_age_s is not None and self._ready and self._ready[0][1].capture.age_s() > self._max_age_s:

@@ -23,10 +23,11 @@ import numpy as np
 import pytest
 
 import run_stream
-from model.config import EstimatorConfig
+from model.config import EngineConfig, EstimatorConfig
 from stream import command_line
 from stream.errors import ConfigError
 from stream.ports import SourceInfo
+from stream.sources import SourceConfig
 from tests.support.process import ROOT, Process
 
 
@@ -540,3 +541,19 @@ def test_a_name_that_is_no_text_is_a_name(run, tmp_path: Path) -> None:  # type:
     status, out, err = run(folder, "--out", "out")
     assert status == 0, err
     assert [os.fsencode(p.name) for p in (tmp_path / "out").glob("*.mp4")] == [b"b\xff\xfe_depth.mp4"]
+
+
+def test_decoded_pictures_stay_on_the_networks_device_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for decode, device, expected in (
+        ("cuda", "auto", 0),
+        ("cuda", "cuda:1", 1),
+        ("cuda", "cpu", None),
+        ("auto", "cuda", None),
+        ("cpu", "cuda", None),
+    ):
+        reading = run_stream.staying(SourceConfig(decode=decode), EngineConfig(device=device))
+        assert (reading.decode, reading.stay_on) == (decode, expected)

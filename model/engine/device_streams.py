@@ -1,6 +1,7 @@
 """Queues of device work that run beside each other and meet at events: upload, compute, download.
 
-A fourth, beside, is for what is prepared while frames go through.
+A fourth, beside, is for what is prepared while frames go through. A fifth, decoder, is the device's default stream, on
+which FFmpeg's decoder orders its work.
 
 On a CPU there are no queues: work is done when the call returns, and every event has already happened.
 """
@@ -14,7 +15,7 @@ import torch
 
 from stream.ports import Event
 
-Queue = Literal["upload", "compute", "download", "beside"]
+Queue = Literal["upload", "compute", "download", "beside", "decoder"]
 
 
 class Streams(Protocol):
@@ -39,6 +40,7 @@ class CudaStreams:
     def __init__(self, device: torch.device) -> None:
         queues: tuple[Queue, ...] = ("upload", "compute", "download", "beside")
         self._streams = {q: torch.cuda.Stream(device) for q in queues}  # type: ignore[no-untyped-call]
+        self._streams["decoder"] = torch.cuda.default_stream(device)
 
     def on(self, queue: Queue) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._streams[queue])

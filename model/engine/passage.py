@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from model.engine.device_slot import HeldPicture
 from model.engine.precision import Precision
 from model.focal.lens import Lens
 from model.pixels.planes import host_tensor, network_input
@@ -61,7 +62,7 @@ class Lane:
     def upload(self, frame: Frame, lens: Lens | None, *, width: int, height: int) -> None:
         """Start copying the frame's planes here. Allocates once per geometry."""
         self.frame, self.lens, self.width, self.height = frame, lens, width, height
-        sources = [host_tensor(p) for p in frame.planes]
+        sources = _tensors(frame)
         if frame.geometry != self._geometry:
             self.planes = [torch.empty(s.shape, dtype=s.dtype, device=self._device) for s in sources]
             self._geometry = frame.geometry
@@ -84,6 +85,13 @@ class Lane:
     def is_finite(self) -> bool:
         """Whether the network's output is, once it is done."""
         return bool(self.fov_and_finite[1])
+
+
+def _tensors(frame: Frame) -> Sequence[Tensor]:
+    """The frame's planes, on the device if its slot is there; a decoder's own memory is brought down."""
+    if isinstance(frame.on_device, HeldPicture):
+        return frame.on_device.planes
+    return [host_tensor(plane) for plane in frame.on_host().planes]
 
 
 class Stage(Protocol):

@@ -37,6 +37,7 @@ import torch
 
 from model.config import EstimatorConfig
 from model.engine.device import torch_errors
+from model.engine.device_slot import DeviceSlot
 from model.engine.engine import Engine
 from model.engine.passage import Lane
 from model.engine.precision import Precision, wider
@@ -143,6 +144,10 @@ class DepthProEstimator:
     def allocate(self, size: int) -> npt.NDArray[np.uint8]:
         """See :meth:`stream.ports.Estimator.allocate`."""
         return self._engine.allocate(size)
+
+    def device_slot(self) -> DeviceSlot:
+        """See :class:`stream.ports.Estimator`."""
+        return DeviceSlot(self._engine.device, self._streams)
 
     def submit(self, lease: Lease, *, with_image: bool) -> None:
         """Start work on a frame; see the module's picture.

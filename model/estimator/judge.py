@@ -124,7 +124,8 @@ class Judge:
         )
         if replayed is None:
             return None
-        kept = replace(frame, planes=tuple(plane.copy() for plane in frame.planes))
+        down = frame.on_host()
+        kept = replace(down, planes=tuple(plane.copy() for plane in down.planes))
         return Reference(kept, place, lens, _intrinsics(frame, focal, given), replayed)
 
     def follow_from(self, reference: Reference, coarse_hw: Tensor) -> None:

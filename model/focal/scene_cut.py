@@ -5,7 +5,7 @@ are looked for in the thumbnail before, quarter by quarter. How alike they are a
 at most) is compared with how alike pictures of this source usually are. Light, exposure and colour do not count, motion
 is followed, and noise only makes the usual likeness lower.
 
-The thumbnail is averaged from the decoded planes on the host, so nothing waits for the GPU.
+The thumbnail is averaged from decoded rows on the host, so nothing waits for the network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ Thumbnail = npt.NDArray[np.float32]
 
 _USUAL = 8  # pairs of pictures that tell how alike they usually are
 _NOISE = 2.0  # levels², of 255: details fainter than that are none, so two blank pictures are alike
-_ROWS = 540  # of the picture, at least, that are averaged where it has more: fifteen for each of the thumbnail's
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # of RGB
 
 
@@ -85,8 +84,7 @@ def thumbnail(frame: Frame, width: int, height: int) -> Thumbnail:
     Pixels are averaged, not picked: picking keeps all of the noise, and turns fine patterns into coarse ones.
     """
     form = frame.geometry.format
-    plane: npt.NDArray[Any] = frame.planes[0]
-    rows = plane[:: max(1, len(plane) // _ROWS)]
+    rows: npt.NDArray[Any] = frame.luma
     small: npt.NDArray[Any] = cv2.resize(rows, (width, height), interpolation=cv2.INTER_AREA)
     small = small.astype(np.float32)
     if form.is_rgb:

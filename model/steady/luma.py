@@ -1,4 +1,4 @@
-"""The small grey picture that motion is followed in, made of the decoded planes on the host."""
+"""The small grey picture that motion is followed in, made of decoded rows on the host."""
 
 from __future__ import annotations
 

@@ -65,6 +65,10 @@ class SourceConfig:
     decode: Literal["auto", "cpu", "cuda"] = "auto"
     """Who decodes video. cuda: NVIDIA's decoder, else the CPU with a warning; auto: the CPU."""
 
+    stay_on: Annotated[int | None, Parameter(parse=False)] = None
+    """Number of the CUDA device that pictures of NVIDIA's decoder stay on, for an estimator that takes them from there.
+    Default: they come down to the host's memory."""
+
     image_rate: float = 25.0
     """Pictures per second that a folder of images stands for."""
 

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 FALLBACK_RATE = Fraction(25)  # for streams that say nothing about time; FFmpeg's own assumption
 _DEVICES = ("video4linux2,v4l2", "video4linux2", "v4l2", "avfoundation", "dshow")  # demuxers of cameras
 _LEAST_ASPECT = Fraction(1, 8)
+_HELD = 6  # pictures that may wait for the ring, or be copied by it, in the decoder's own memory
 _DISORDERED_CODECS = (
     "mpeg1video",
     "mpeg2video",
@@ -71,6 +72,8 @@ class Connection:
         try:
             self.stream = _video_stream(self.container, address)
             self._deinterlacer = Deinterlacer(self.stream.time_base or 1 / FALLBACK_RATE)
+            if config.stay_on is not None:  # an NVIDIA decoder has few surfaces, and fails when all are held
+                self.stream.codec_context.options = {"extra_hw_frames": str(_HELD)}
             self._lends = self.container.format.name in _DEVICES
             self.live = _is_live(self.container, config.live) if address.live is None else address.live
             if self.live:
@@ -180,7 +183,7 @@ class FrameMaker:
         late_ns: int = 0,
         pixel_aspect: Fraction = Fraction(1),
     ) -> Frame:
-        """``picture`` as a frame; its planes keep the picture's memory alive.
+        """``picture`` as a frame; its planes keep the picture's memory alive, on the host or on a device.
 
         Args:
             pixel_aspect: width of a decoded pixel over its height; the others as in :class:`Capture`.
@@ -211,6 +214,7 @@ class FrameMaker:
             capture=capture,
             geometry=unpacked.geometry,
             planes=unpacked.planes,
+            on_device=unpacked.on_device,
             color_space=unpacked.color_space,
             color_range=unpacked.color_range,
             transfer=unpacked.transfer,
@@ -227,7 +231,7 @@ def _open(address: Address, config: SourceConfig) -> av.container.InputContainer
             options=dict(address.options),
             metadata_errors="replace",  # a title in an old code page is no reason to refuse the video
             timeout=timeout,
-            hwaccel=accelerator(config.decode) if address.format is None else None,
+            hwaccel=accelerator(config.decode, stay_on=config.stay_on) if address.format is None else None,
         )
     except av.FFmpegError as exc:
         late = address.network and time.monotonic() - start >= config.open_timeout_s

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import av
 from av.filter import Graph
 
+from stream.sources.hardware import downloaded
+
 
 class _Kind(NamedTuple):
     """What a filter graph is made for."""
@@ -42,6 +44,8 @@ class Deinterlacer:
         """
         ready: list[av.VideoFrame] = []
         for picture in decoded:
+            if self._graph is not None or picture.interlaced_frame:
+                picture = downloaded(picture)  # the filter works on the host
             kind = _Kind(picture.width, picture.height, picture.format.name)
             if self._graph is not None and kind != self._kind:
                 ready += self.flush()

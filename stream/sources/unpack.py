@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
-from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, Geometry, Transfer
+from stream.frame import PIXEL_FORMATS, ColorRange, ColorSpace, DevicePicture, Geometry, Transfer
+from stream.sources.hardware import CardPicture, downloaded, may_stay, plane_views
 from stream.sources.linear import displayed, is_linear
 
 # AVColorSpace (ITU-T H.273 MatrixCoefficients). FCC and the two 601s differ by less than a code value; SMPTE 240M is
@@ -33,6 +34,7 @@ class Picture:
     color_range: ColorRange
     transfer: Transfer
     rotation: Literal[0, 90, 180, 270]
+    on_device: DevicePicture | None = None
 
 
 Orientation = tuple[bool, Literal[0, 90, 180, 270]]
@@ -49,15 +51,23 @@ class Unpacker:
     def unpack(self, frame: av.VideoFrame) -> Picture:
         """``frame`` in one of :data:`stream.frame.PIXEL_FORMATS`; the planes keep the frame's memory alive.
 
+        A frame in a device's memory stays there, unless its layout or a mirror needs the host.
+
         Raises:
-            av.FFmpegError: the layout cannot be converted.
+            av.FFmpegError: the layout cannot be converted, or the device failed.
         """
+        if frame.sw_format is not None and (not may_stay(frame) or self._oriented(frame)[0]):
+            frame = downloaded(frame)
         if is_linear(frame):
             pixels, (mirror, rotation) = displayed(frame), self._oriented(frame)
             shown = Picture(Geometry("rgb24", frame.width, frame.height), (pixels,), "bt601", "full", "sdr", rotation)
             return mirrored(shown, rotation) if mirror else shown
         color_space, color_range = _color_space(frame), _color_range(frame)
         transfer, (mirror, rotation) = _TRANSFERS.get(int(frame.color_trc), "sdr"), self._oriented(frame)
+        if frame.sw_format is not None:
+            geometry = Geometry(frame.sw_format.name, frame.width, frame.height)
+            on_device = CardPicture(frame, geometry)
+            return Picture(geometry, (), color_space, color_range, transfer, rotation, on_device)
         # A yuvj format is the same memory as its yuv sibling with full range said in the name.
         name = frame.format.name.replace("yuvj", "yuv")
         if name not in PIXEL_FORMATS or any(p.line_size < 0 for p in frame.planes):
@@ -65,7 +75,7 @@ class Unpacker:
             code = 2 if color_range == "full" else 1  # same on both sides, or swscale would rescale the values
             frame = self._reformatter.reformat(frame, format=name, src_color_range=code, dst_color_range=code)
         geometry = Geometry(name, frame.width, frame.height)
-        picture = Picture(geometry, _plane_views(frame, geometry), color_space, color_range, transfer, rotation)
+        picture = Picture(geometry, plane_views(frame, geometry), color_space, color_range, transfer, rotation)
         return mirrored(picture, rotation) if mirror else picture
 
     def _oriented(self, frame: av.VideoFrame) -> Orientation:
@@ -107,23 +117,13 @@ def mirrored(picture: Picture, rotation: Literal[0, 90, 180, 270]) -> Picture:
     return replace(picture, planes=planes, rotation=rotation)
 
 
-def _plane_views(frame: av.VideoFrame, geometry: Geometry) -> tuple[npt.NDArray[np.generic], ...]:
-    dtype = geometry.format.dtype
-    size = dtype.itemsize
-    return tuple(
-        # line_size includes the decoder's padding at the end of each row; the stride steps over it.
-        np.ndarray(shape, dtype, buffer=cast(Any, plane), strides=(plane.line_size, shape[2] * size, size))
-        for plane, shape in zip(frame.planes, geometry.plane_shapes, strict=True)
-    )
-
-
 def _color_space(frame: av.VideoFrame) -> ColorSpace:
     guess: ColorSpace = "bt709" if frame.height >= 720 or frame.width >= 1280 else "bt601"
     return _COLOR_SPACES.get(int(frame.colorspace), guess)
 
 
 def _color_range(frame: av.VideoFrame) -> ColorRange:
-    fmt = frame.format
+    fmt = frame.sw_format or frame.format
     if fmt.is_rgb or fmt.has_palette or fmt.name.startswith("yuvj"):
         return "full"
     # Untagged Y′CbCr is limited (H.264 E.2.1); untagged gray comes from stills and lossless codecs and is full.

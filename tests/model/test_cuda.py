@@ -21,7 +21,7 @@ from model.estimator import DepthProEstimator
 from model.focal import CameraConfig, FocalConfig, GivenCamera
 from model.pixels.planes import host_tensor
 from model.weights import LoadedModel, load
-from stream.frame import DepthFrame
+from stream.frame import DepthFrame, Frame
 from stream.pipeline import Pipeline, Stream
 from stream.ring import Ring
 from tests.support.doubles import ScriptedSink, ScriptedSource
@@ -92,6 +92,69 @@ def test_a_slot_is_never_overwritten_before_its_upload_has_ended() -> None:
     assert not poison.is_alive()
     assert all((p == 255).all() for p in slot)
     np.testing.assert_array_equal(result.depth, expected.depth)
+
+
+class OnCard:
+    """Planes in the card's memory that are handed over by DLPack, without a stream, as a decoder's."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.tensors = [host_tensor(plane).cuda() for plane in frame.planes]
+
+    @property
+    def planes(self) -> list[Capsule]:
+        return [Capsule(tensor) for tensor in self.tensors]
+
+    @property
+    def luma(self) -> np.ndarray:
+        raise AssertionError("it was looked at on the host")
+
+    def download(self) -> tuple[np.ndarray, ...]:
+        raise AssertionError("it was brought down")
+
+
+class Capsule:
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __dlpack__(self, *, stream: int | None = None) -> object:
+        assert stream is None
+        return self._tensor.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (2, 0)
+
+
+@pytest.mark.parametrize("name", ["nv12", "p010le"])
+def test_frames_on_the_card_have_the_depth_of_frames_on_the_host(name: str) -> None:
+    """The decoder's work is on the default stream, and its surface is used again as soon as the slot is filled."""
+    engine = on_gpu()
+    frames = [random_frame(index, name=name, width=96, height=1100) for index in range(8)]
+    expected = collect_all(make_estimator(engine=engine, focal=RAW), frames)
+    estimator = make_estimator(engine=engine, focal=RAW, in_flight=3)
+    ring = Ring(slots=4, policy="block", allocate=engine.allocate, device_slot=estimator.device_slot)
+    surface = OnCard(frames[0])
+    results = []
+    for index, frame in enumerate(frames):
+        if index >= estimator.capacity:
+            results.append(estimator.collect())
+        sources = [host_tensor(plane).cuda() for plane in frame.planes]
+        torch.cuda.synchronize()
+        with torch.cuda.stream(torch.cuda.default_stream()):
+            torch.cuda._sleep(A_WHILE // 10)
+            for mine, source in zip(surface.tensors, sources, strict=True):
+                mine.copy_(source, non_blocking=True)
+        ring.put(replace(frame, planes=(), on_device=surface))
+        for mine in surface.tensors:
+            mine.fill_(77)
+        lease = ring.take()
+        assert lease is not None
+        assert lease.frame.on_device is not None
+        np.testing.assert_array_equal(lease.frame.luma, frame.luma)
+        estimator.submit(lease, with_image=False)
+    while len(results) < len(frames):
+        results.append(estimator.collect())
+    for ours, theirs in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(ours.depth, theirs.depth)
 
 
 def bright_like(frame):  # type: ignore[no-untyped-def]

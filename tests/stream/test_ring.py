@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +36,45 @@ class Upload:
 
     def finish(self) -> None:
         self._done.set()
+
+
+class OnDevice:
+    """A grey picture that a device is said to have."""
+
+    def __init__(self, index: int) -> None:
+        self._host = make_frame(index)
+        self.planes = self._host.planes
+        self.downloads = 0
+
+    @property
+    def luma(self) -> npt.NDArray[np.generic]:
+        raise AssertionError("the ring does not look at pictures")
+
+    def download(self) -> tuple[npt.NDArray[np.generic], ...]:
+        self.downloads += 1
+        return self._host.planes
+
+
+def device_frame(index: int) -> Frame:
+    return replace(make_frame(index), planes=(), on_device=OnDevice(index))
+
+
+class Slots:
+    """Gives memory of a device, which cannot be filled from the frame ``fails_at`` on."""
+
+    def __init__(self, *, fails_at: int = 1000) -> None:
+        self._fails_at = fails_at
+        self.given = self.tried = 0
+
+    def __call__(self) -> Slots:
+        self.given += 1
+        return self
+
+    def fill(self, frame: Frame) -> Frame:
+        self.tried += 1
+        if frame.capture.index >= self._fails_at:
+            raise RuntimeError("no such kernel\nand much more")
+        return replace(frame, on_device=OnDevice(frame.capture.index + 100))
 
 
 def take(ring: Ring) -> RingLease:
@@ -217,3 +259,72 @@ def test_what_is_too_old_is_dropped_when_its_turn_comes() -> None:
     with pytest.raises(Closed):
         ring.take()
     assert (ring.produced, ring.taken, ring.dropped) == (4, 1, 3)
+
+
+def test_planes_of_a_device_stay_there_in_memory_that_each_slot_has_once() -> None:
+    slots = Slots()
+    ring = Ring(slots=2, policy="block", device_slot=slots)
+    for index in range(6):
+        ring.put(device_frame(index))
+        lease = take(ring)
+        assert lease.frame.on_device is not None
+        assert np.all(lease.frame.on_device.planes[0] == index + 100)  # type: ignore[comparison-overlap]
+        lease.release()
+    assert (slots.given, slots.tried) == (2, 6)
+
+
+def test_nothing_is_written_to_a_device_slot_before_its_upload_has_ended() -> None:
+    slots = Slots()
+    ring = Ring(slots=2, policy="block", device_slot=slots)
+    ring.put(device_frame(0))
+    ring.put(device_frame(1))
+    lease, upload = take(ring), Upload()
+    lease.release(after=upload)
+    producer = threading.Thread(target=ring.put, args=(device_frame(2),))
+    producer.start()
+    time.sleep(0.05)
+    assert slots.tried == 2
+    upload.finish()
+    producer.join(10)
+    assert (slots.tried, upload.waited) == (3, True)
+
+
+def test_planes_of_a_device_come_down_where_the_estimator_has_no_memory_for_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ring = Ring(slots=2, policy="block")
+    for index in range(3):
+        ring.put(device_frame(index))
+        lease = take(ring)
+        assert lease.frame.on_device is None
+        assert np.all(lease.frame.planes[0] == index)
+        lease.release()
+    assert not caplog.records
+
+
+def test_planes_that_cannot_be_handed_over_come_down_from_then_on_and_it_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slots = Slots(fails_at=2)
+    ring = Ring(slots=2, policy="block", device_slot=slots)
+    with caplog.at_level(logging.WARNING):
+        for index in range(5):
+            frame = device_frame(index)
+            assert ring.put(frame)
+            lease = take(ring)
+            assert (lease.frame.on_device is None) == (index >= 2)
+            if index >= 2:
+                assert np.all(lease.frame.planes[0] == index)
+                assert isinstance(frame.on_device, OnDevice)
+                assert frame.on_device.downloads == 1
+            lease.release()
+    assert slots.tried == 3
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "decoded pictures cannot stay on the device (no such kernel); they come down to the host"
+    )
+
+
+def test_a_frame_has_its_planes_in_one_place() -> None:
+    with pytest.raises(ValueError, match="not both"):
+        replace(make_frame(0), on_device=OnDevice(0))

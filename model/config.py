@@ -109,7 +109,7 @@ class EstimatorConfig:
     averaged with their past where they agree; off: as it comes."""
 
     steady_hindsight: int | None = None
-    """Frames after each one that tell of its scale as well, for files. Default: 15, and 0 for cameras."""
+    """Frames after each one that tell of its scale as well, 250 at most. Default: 15 for files, 0 for cameras."""
 
     steady_strength: float = 0.8
     """With full: weight of the past, from 0 to below 1."""
@@ -118,7 +118,7 @@ class EstimatorConfig:
     """With full: relative difference at which the past counts nothing."""
 
     steady_persistence: int = 0
-    """With full: frames that a pixel keeps its past where depth is missing or another."""
+    """With full: frames, 1000 at most, that a pixel keeps its past where depth is missing or another."""
 
     def __post_init__(self) -> None:
         if self.steady not in ("off", "scale", "full"):

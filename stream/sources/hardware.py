@@ -49,7 +49,7 @@ def _is_there() -> bool:
     try:
         HWAccel("cuda").create(av.Codec("h264", "r"))
     except (av.FFmpegError, NotImplementedError) as exc:
-        _log.warning("no NVIDIA decoder can be used here (%s); decoding on the CPU", exc)
+        _log.warning("no NVIDIA driver or card can be used here (%s); decoding on the CPU", exc)
         return False
     return True
 

@@ -118,6 +118,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.validate_every < math.inf:
             raise ConfigError(f"`validate_every` takes seconds from 0 on, not {self.validate_every}")
+        if not any(self.stage(name).steps or self.stage(name).seconds for name in STAGES):
+            raise ConfigError("there is nothing to train: every stage has 0 steps; give one of them some")
 
     def stage(self, name: StageName) -> StageConfig:
         """The stage of that name."""

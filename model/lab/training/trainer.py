@@ -125,7 +125,7 @@ class Trainer:
         exam = validation(pictures, learner.size)
 
         begun = None
-        if name in ("depth", "boundaries") and step == 0 and (stage.seconds or stage.steps > CHECKED_AFTER):
+        if name in ("depth", "boundaries") and step == 0:
             begun = self._examine(learner, exam, stage.batch)
             learner.train()
             _log.info("%s begins with δ1 %.3f, AbsRel %.3f", name, begun["δ1"], begun["AbsRel"])
@@ -156,9 +156,9 @@ class Trainer:
                     text = "  ".join(f"{k} {v:.4f}" for k, v in recent.read().items())
                     progress.update(bar, completed=clock.done(step), loss=text)
                     told = time.monotonic()
-                if begun and step == CHECKED_AFTER:
+                if begun and (step == CHECKED_AFTER or (over and step < CHECKED_AFTER)):
                     # Of the weights themselves: the average still is what it was at the start.
-                    self._compare(name, begun, self._examine(learner, exam, stage.batch))
+                    self._compare(name, begun, self._examine(learner, exam, stage.batch), step)
                     learner.train()
                 is_due = over or time.monotonic() - examined > self._config.validate_every
                 losses = recent.read() if is_due or self._stopping else {}
@@ -213,10 +213,13 @@ class Trainer:
             figures["focal error"] = float(torch.cat(focal).median())
         return figures
 
-    def _compare(self, name: StageName, begun: dict[str, float], now: dict[str, float]) -> None:
-        told = f"{name} began with δ1 {begun['δ1']:.3f} and has {now['δ1']:.3f} after {CHECKED_AFTER} steps"
+    def _compare(self, name: StageName, begun: dict[str, float], now: dict[str, float], steps: int) -> None:
+        told = (
+            f"{name} began with δ1 {begun['δ1']:.3f} and has {now['δ1']:.3f} after {steps} steps, before weights are "
+            "averaged"
+        )
         if now["δ1"] < begun["δ1"] - MAX_LOSS_OF_DELTA:
-            _log.warning("%s: it loses what was learnt before; a lower `%s.learning_rate` keeps it", told, name)
+            _log.warning("%s: it loses what was learnt before; a lower --%s.learning-rate keeps it", told, name)
         else:
             _log.info("%s", told)
 

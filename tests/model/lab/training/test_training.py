@@ -509,6 +509,11 @@ def test_numbers_that_cannot_train_are_refused(values: dict[str, float]) -> None
         stages.Depth(**values)  # type: ignore[arg-type]
 
 
+def test_a_run_without_steps_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nothing to train"):
+        replace(only("fov"), fov=stages.Fov(steps=0))
+
+
 # The program ----------------------------------------------------------------------------------------------------------
 
 
@@ -759,21 +764,22 @@ def test_the_tiles_stage_changes_its_part_alone(pool: Pool) -> None:
     assert float((log_depth(network, x) - shown)[inside].abs().max()) < 0.01
 
 
-@pytest.mark.parametrize(("rate", "is_lost"), [(1e-7, False), (0.1, True)])
+@pytest.mark.parametrize(("rate", "is_lost", "steps"), [(1e-7, False, 4), (0.1, True, 4), (0.1, True, 2)])
 def test_a_stage_that_loses_what_was_learnt_says_so(
     tmp_path: Path,
     pool: Pool,
     tiny: str,
     rate: float,
     is_lost: bool,
+    steps: int,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(trainer, "CHECKED_AFTER", 3)
     monkeypatch.setattr(trainer, "MAX_LOSS_OF_DELTA", -1.0 if is_lost else 0.03)
     caplog.set_level("INFO")
-    config = replace(only("depth"), depth=stages.Depth(steps=4, batch=1, learning_rate=rate))
+    config = replace(only("depth"), depth=stages.Depth(steps=steps, batch=1, learning_rate=rate))
     Trainer(tmp_path, [pool], config, start_from=tiny).run()
-    told = [r for r in caplog.records if "after 3 steps" in r.getMessage()]
+    told = [r for r in caplog.records if f"after {min(steps, 3)} steps" in r.getMessage()]
     assert [r.levelname for r in told] == ["WARNING" if is_lost else "INFO"]
-    assert ("depth.learning_rate" in told[0].getMessage()) == is_lost
+    assert ("--depth.learning-rate" in told[0].getMessage()) == is_lost

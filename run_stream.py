@@ -144,7 +144,7 @@ def run(
     log_to(console, verbose=verbose)
     settings = _Settings(
         overwrite=overwrite,
-        reading=reading,
+        reading=reading if where == "ray" else staying(reading, engine),
         excerpt=excerpt,
         model=model,
         ray=ray if where == "ray" else None,
@@ -319,8 +319,7 @@ class _Session:
 
             source: Source = DemoLoop(DemoSource()) if endless else DemoSource()
         else:
-            s = self._settings
-            source = open_source(uri, config=s.reading if s.ray is not None else staying(s.reading, s.engine))
+            source = open_source(uri, config=self._settings.reading)
         return source if self._settings.excerpt.is_all else Excerpt(source, self._settings.excerpt)
 
     def _earlier(self, uri: str, files: Parts, config: EstimatorConfig) -> Sequence[Record]:

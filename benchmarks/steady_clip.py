@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
-from fractions import Fraction
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import av
 import cv2
@@ -34,12 +33,11 @@ from model.steady import MotionTracker, Steadier  # noqa: E402
 from model.steady.luma import LumaMaker  # noqa: E402
 from model.weights import load  # noqa: E402
 from sinks import MemorySink  # noqa: E402
-from stream.frame import Capture, DepthFrame, Frame, Geometry  # noqa: E402
+from stream.frame import DepthFrame  # noqa: E402
 from stream.pipeline import Pipeline, Stream  # noqa: E402
 from stream.sources import open_source  # noqa: E402
 
 Floats = npt.NDArray[np.float32]
-Result = TypeVar("Result")
 WIDTH, HEIGHT = 320, 180
 CONSISTENT_PX = 0.5  # followed there and back, a pixel arrives so near to where it was
 COARSE = 192  # values along each side of the depth that the scale is told by
@@ -87,31 +85,25 @@ def cost(clip: Path, frames: list[DepthFrame]) -> dict[str, float]:
     """Milliseconds of processor time that a frame takes, median, by part; one thread, each part by itself."""
     cv2.setNumThreads(1)
     luma_of, tracker, steadier = LumaMaker(), MotionTracker(), Steadier()
-    taken: dict[str, list[float]] = {"grey picture": [], "motion": [], "pose and filter": []}
+    taken: defaultdict[str, list[float]] = defaultdict(list)
 
-    def timed(part: str, work: Callable[[], Result]) -> Result:
+    @contextmanager
+    def timed(part: str) -> Iterator[None]:
         start = time.thread_time()
-        result = work()
+        yield
         taken[part].append(1000 * (time.thread_time() - start))
-        return result
 
-    with av.open(str(clip)) as container:
-        for frame, decoded in zip(frames, container.decode(video=0), strict=True):
-            plane = np.ascontiguousarray(decoded.to_ndarray(format="gray"))[..., None]
-            capture = Capture(index=0, pts=0, time_base=Fraction(1, 30), time_ns=0, clock="media")
-            geometry = Geometry("gray", decoded.width, decoded.height)
-            picture = Frame(capture=capture, geometry=geometry, planes=(plane,))
+    with closing(open_source(str(clip))) as source:
+        for frame, picture in zip(frames, source, strict=True):
             assert frame.steady is not None
             own = frame.depth * np.float32(math.exp(-frame.steady.log))
             coarse = cv2.resize(own, (COARSE, COARSE), interpolation=cv2.INTER_NEAREST)
-            luma = timed("grey picture", lambda picture=picture: luma_of(picture))
-            tracks = timed("motion", lambda luma=luma: tracker.update(luma))
-            timed(
-                "pose and filter",
-                lambda tracks=tracks, coarse=coarse, frame=frame: steadier.update(
-                    tracks, coarse, frame.camera, time_s=frame.capture.time_s, zooms=True
-                ),
-            )
+            with timed("grey picture"):
+                luma = luma_of(picture)
+            with timed("motion"):
+                tracks = tracker.update(luma)
+            with timed("pose and filter"):
+                steadier.update(tracks, coarse, frame.camera, time_s=frame.capture.time_s, zooms=True)
     return {part: float(np.median(times)) for part, times in taken.items()}
 
 

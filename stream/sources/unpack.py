@@ -56,14 +56,15 @@ class Unpacker:
         Raises:
             av.FFmpegError: the layout cannot be converted, or the device failed.
         """
-        if frame.sw_format is not None and (not may_stay(frame) or self._oriented(frame)[0]):
+        mirror, rotation = self._oriented(frame)
+        if frame.sw_format is not None and (mirror or not may_stay(frame)):
             frame = downloaded(frame)
         if is_linear(frame):
-            pixels, (mirror, rotation) = displayed(frame), self._oriented(frame)
-            shown = Picture(Geometry("rgb24", frame.width, frame.height), (pixels,), "bt601", "full", "sdr", rotation)
+            geometry = Geometry("rgb24", frame.width, frame.height)
+            shown = Picture(geometry, (displayed(frame),), "bt601", "full", "sdr", rotation)
             return mirrored(shown, rotation) if mirror else shown
         color_space, color_range = _color_space(frame), _color_range(frame)
-        transfer, (mirror, rotation) = _TRANSFERS.get(int(frame.color_trc), "sdr"), self._oriented(frame)
+        transfer = _TRANSFERS.get(int(frame.color_trc), "sdr")
         if frame.sw_format is not None:
             geometry = Geometry(frame.sw_format.name, frame.width, frame.height)
             on_device = CardPicture(frame, geometry)

@@ -24,6 +24,7 @@ from model.weights import LoadedModel, load
 from stream.frame import DepthFrame, Frame
 from stream.pipeline import Pipeline, Stream
 from stream.ring import Ring
+from tests.support.card import CardPlane
 from tests.support.doubles import ScriptedSink, ScriptedSource
 from tests.support.tiny import (
     LooseLease,
@@ -101,8 +102,8 @@ class OnCard:
         self.tensors = [host_tensor(plane).cuda() for plane in frame.planes]
 
     @property
-    def planes(self) -> list[Capsule]:
-        return [Capsule(tensor) for tensor in self.tensors]
+    def planes(self) -> list[CardPlane]:
+        return [CardPlane(tensor) for tensor in self.tensors]
 
     @property
     def luma(self) -> np.ndarray:
@@ -110,18 +111,6 @@ class OnCard:
 
     def download(self) -> tuple[np.ndarray, ...]:
         raise AssertionError("it was brought down")
-
-
-class Capsule:
-    def __init__(self, tensor: Tensor) -> None:
-        self._tensor = tensor
-
-    def __dlpack__(self, *, stream: int | None = None) -> object:
-        assert stream is None
-        return self._tensor.__dlpack__()
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return (2, 0)
 
 
 @pytest.mark.parametrize("name", ["nv12", "p010le"])

@@ -25,6 +25,7 @@ class Upload:
 
     def __init__(self) -> None:
         self._done = threading.Event()
+        self.waiting = threading.Event()
         self.waited = False
 
     def query(self) -> bool:
@@ -32,6 +33,7 @@ class Upload:
 
     def synchronize(self) -> None:
         self.waited = True
+        self.waiting.set()
         assert self._done.wait(10)
 
     def finish(self) -> None:
@@ -282,7 +284,7 @@ def test_nothing_is_written_to_a_device_slot_before_its_upload_has_ended() -> No
     lease.release(after=upload)
     producer = threading.Thread(target=ring.put, args=(device_frame(2),))
     producer.start()
-    time.sleep(0.05)
+    assert upload.waiting.wait(10)
     assert slots.tried == 2
     upload.finish()
     producer.join(10)

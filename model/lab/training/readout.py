@@ -120,7 +120,7 @@ def begin_with_fov(network: DepthProNetwork, readout: nn.Linear, unit_deg: float
     project, beside = branch.encoder[1], branch.downsample[0]
     halve, quarter, last = branch.head[0], branch.head[2], branch.head[4]
     assert readout.bias is not None
-    for layer in (project, beside, halve, quarter):  # one channel carries it, and nothing else writes to that
+    for layer in (beside, halve, quarter):  # one channel carries it, and nothing else writes to that
         layer.get_parameter("weight")[0] = 0
         layer.get_parameter("bias")[0] = 0
     project.get_parameter("weight")[0] = readout.weight[0]

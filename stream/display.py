@@ -153,8 +153,10 @@ def summary(statuses: Sequence[Status]) -> str:
 
 
 def _summary(status: Status) -> str:
+    # Of a film nothing is dropped: what has no depth was on its way when the run was ended.
+    without = "dropped" if status.live or not status.dropped else "left without"
     lines = [
-        f"{status.produced} frames in, {status.processed} with depth, {status.dropped} dropped; "
+        f"{status.produced} frames in, {status.processed} with depth, {status.dropped} {without}; "
         f"{status.seconds:.1f} s, {status.fps:.2f} frames/s"
     ]
     if status.reconnects:

@@ -54,7 +54,7 @@ class FilterStep:
 
 
 class ScaleFilter:
-    """One shot's level. Call :meth:`update` or :meth:`rest` once per frame, in order."""
+    """One shot's level. Call :meth:`update` once per frame of which geometry tells, in order."""
 
     def __init__(self) -> None:
         self._residuals: deque[float] = deque(maxlen=_NOISE_WINDOW)

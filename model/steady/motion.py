@@ -7,7 +7,7 @@ picture as a whole has gone, by phase correlation.
 
 Points are followed from a reference picture, not from picture to picture: errors of following do not add up, and a
 camera that stands still is seen to stand still. A new reference is taken when too many points are lost, or the picture
-has moved far.
+has moved far. A picture or two that show nothing of it, blurred by a jolt or covered, do not end it: it may come back.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _BACK_PX = 0.5  # followed back, a point must arrive where it came from
 _UNLIKE = 0.4  # mean difference of the windows around it, over the deviation of grey levels there: another point
 _FEWEST = 25  # points, below which a reference is not worth following
 _LOST = 0.7  # of the reference's points; with fewer left a new one is taken
+_PATIENCE = 2  # pictures in a row that may show nothing of the reference
 _FAR = 0.05  # of the picture's width
 _LONGEST = 60  # frames that a reference is followed for, as light changes
 
@@ -69,6 +70,7 @@ class MotionTracker:
         self._guess: Points = self._points
         self._contrast: Values = np.zeros(0, np.float32)
         self._age = 0
+        self._unseen = 0  # pictures in a row that show nothing of the reference
 
     def update(self, luma_HW: Luma, *, scene_cut: bool = False) -> Tracks:
         """Follow the reference's points into ``uint8 [h, w]``.
@@ -83,12 +85,18 @@ class MotionTracker:
             self._points = self._points[:0]
         before, now = self._follow(luma_HW)
         self._age += 1
-        moved = float(np.median(np.hypot(*(now - before).T))) if len(before) else 0.0
-        renewed = len(before) < max(_FEWEST, _LOST * len(self._points)) or moved > _FAR * width or self._age >= _LONGEST
+        self._unseen = self._unseen + 1 if len(before) < _FEWEST <= len(self._points) else 0
+        if self._unseen:
+            renewed = self._unseen > _PATIENCE
+        else:
+            is_few = len(before) < max(_FEWEST, _LOST * len(self._points))
+            moved = float(np.median(np.hypot(*(now - before).T))) if len(before) else 0.0
+            renewed = is_few or moved > _FAR * width or self._age >= _LONGEST
         if renewed:
             found = cv2.goodFeaturesToTrack(luma_HW, _MOST_POINTS, _QUALITY, minDistance=max(3, width // 40))
             points = np.zeros((0, 2), np.float32) if found is None else np.asarray(found, np.float32).reshape(-1, 2)
-            self._reference, self._points, self._guess, self._age = luma_HW, points, points, 0
+            self._reference, self._points, self._guess = luma_HW, points, points
+            self._age = self._unseen = 0
             self._contrast = _contrast(luma_HW, points)
         return Tracks(before, now, width, height, renewed)
 
@@ -101,7 +109,7 @@ class MotionTracker:
             again, good_again = self._there_and_back(luma_HW, self._points + _shift(self._reference, luma_HW))
             if good_again.sum() > good.sum():
                 there, good = again, good_again
-        if good.any():
+        if good.sum() >= _FEWEST:
             # Those that were lost are looked for where the others went.
             shift = np.median(there[good] - self._points[good], axis=0)
             self._guess = np.where(good[:, None], there, self._points + shift).astype(np.float32)

@@ -95,7 +95,9 @@ def _read_torch(path: Path, *, mmap: bool) -> dict[str, Tensor]:
     except Exception as exc:  # whatever a damaged zip or pickle makes of torch's reader
         raise WeightsError(f"{path} is damaged, incomplete or no checkpoint; download it again") from exc
     if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise WeightsError(f"{path} holds a {type(loaded).__name__}, not a dictionary of tensors alone")
+        raise WeightsError(
+            f"{path} holds something else than a dictionary of tensors; of a training run, take trained.safetensors"
+        )
     return {str(name): tensor for name, tensor in loaded.items()}
 
 

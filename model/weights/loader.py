@@ -16,6 +16,8 @@ from model.network.config import PRESETS, NetworkConfig
 from model.weights import checkpoint, hub, state_dicts
 from stream.errors import WeightsError
 
+IN_FOLDERS = ("model.safetensors", "trained.safetensors")
+"""What a checkpoint in a folder is called: by transformers, and by a training run of ours."""
 PACKAGED_NANO = Path(__file__).parent / "nano.safetensors"
 _SEED = 0
 
@@ -53,7 +55,7 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
     Args:
         spec: ``depth-pro`` (searched in ``DEPTH_PRO_CACHE`` or the cache folder, then in the Hugging Face cache, then
             downloaded), ``nano`` (packaged), or a path: ``depth_pro.pt``, ``model.safetensors`` in the transformers
-            layout or a folder with one, or a file written by :func:`save`.
+            layout or a folder with one, a file written by :func:`save`, or the folder of a training run that is over.
         config: the size of a network that is no preset, for files that do not tell it themselves.
 
     Raises:
@@ -70,11 +72,11 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
     path = Path(spec).expanduser()
     name = path.name if path.is_dir() else path.stem
     if path.is_dir():
-        path /= "model.safetensors"
+        path = next((path / file for file in IN_FOLDERS if (path / file).exists()), path / IN_FOLDERS[0])
     if not path.exists():
         raise WeightsError(
             f"there is no checkpoint {path}; a model is one of {', '.join(PRESETS)}, or the path of depth_pro.pt, of a "
-            f"safetensors file, or of a folder with model.safetensors"
+            f"safetensors file, or of a folder with {' or '.join(IN_FOLDERS)}"
         )
     return _load_file(path, name=name, config=config)
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from stream.display import Display
+from stream.display import Display, summary
 from stream.jobs.batch import Place
 from stream.ports import SourceInfo
 from stream.stats import SinkStatus, Status
@@ -37,3 +37,12 @@ def test_names_are_neither_markup_nor_commands_to_the_terminal(name: str, seen: 
     assert f"FAILED: {seen}" in shown(status(sinks=(failed,)), film)
     waiting = status(live=True, source_state="reconnecting", source_reason=name, attempt=2)
     assert f"reconnecting, attempt 2: {seen}" in shown(waiting, SourceInfo(name="cam", live=True))
+
+
+@pytest.mark.parametrize(
+    ("live", "dropped", "said"), [(True, 2, "2 dropped;"), (False, 0, "0 dropped;"), (False, 2, "2 left without;")]
+)
+def test_of_a_film_nothing_is_dropped(live: bool, dropped: int, said: str) -> None:
+    assert f"3 frames in, {3 - dropped} with depth, {said}" in summary(
+        [status(live=live, processed=3 - dropped, dropped=dropped)]
+    )

@@ -139,8 +139,9 @@ class Pool:
         if description.exists():
             found = cls._mapped(folder, None, "r").config  # for writing, a file that is cut short would be padded
             before = found.count
-            if replace(found, count=config.count) != config:
-                raise ConfigError(f"{folder} holds another pool, {found}; choose another folder or delete it")
+            told = ", ".join(f"`{name}={then}`" for name, then in asdict(found).items() if name != "count")
+            if replace(found, count=before) != replace(config, count=before):
+                raise ConfigError(f"{folder} holds a pool with {told}; render it so, or choose another folder")
             if before > config.count:
                 raise ConfigError(f"{folder} has {before} pictures already; `count={before}` or more keeps them")
         try:

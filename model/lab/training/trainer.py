@@ -45,7 +45,8 @@ class Trainer:
 
     Args:
         folder: of the run. If it has a checkpoint, the run goes on from there, and ``config`` must be the same.
-        pools: where pictures come from; each stage takes the smallest ones that are as large as its pictures.
+        pools: where pictures come from; each stage takes the smallest ones that are as large as its pictures, or the
+            largest.
         config: the run.
         start_from: a checkpoint to fine-tune, of any size, instead of random weights; see :func:`model.weights.load`.
         device: where to train. The network computes in bfloat16 where that is in hardware, with float32 weights.
@@ -224,7 +225,15 @@ class Trainer:
             _log.info("%s", told)
 
     def _pool_for(self, size: int) -> Pool:
-        return next((pool for pool in self._pools if pool.config.size >= size), self._pools[-1])
+        largest = self._pools[-1]
+        if largest.config.size < size:
+            _log.warning(
+                "pictures of %d pixels are enlarged to %d, and show no more detail; a pool of --size %d does",
+                largest.config.size,
+                size,
+                size,
+            )
+        return next((pool for pool in self._pools if pool.config.size >= size), largest)
 
     # Files ------------------------------------------------------------------------------------------------------------
 
@@ -242,8 +251,8 @@ class Trainer:
             ) from exc
         if differences := _differences(found["config"], self._described):
             raise ConfigError(
-                f"{self._folder} holds a run of another configuration ({', '.join(differences)}); go on with its own "
-                "options, or choose another folder"
+                f"{self._folder} holds a run of another configuration; go on as it was begun, "
+                f"{', '.join(differences)}, or choose another folder"
             )
         _log.info("going on from %s, stage %s, step %d", path, found["stage"], found["step"])
         return found
@@ -304,14 +313,14 @@ class Trainer:
 
 
 def _differences(found: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:
-    """Options that are not as they were, each with both values."""
+    """Options that are not as they were, each with the value it had."""
     told = []
     for key in found | given:
         field, then, now = prefix + key, found.get(key), given.get(key)
         if isinstance(then, dict) and isinstance(now, dict):
             told += _differences(then, now, f"{field}.")
         elif then != now:
-            told.append(f"`{field}={then}`, not {now}")
+            told.append(f"without `{field}`" if then is None else f"`{field}={then}`")
     return told
 
 

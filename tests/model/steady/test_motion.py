@@ -81,6 +81,26 @@ def test_nothing_is_followed_over_a_cut_or_on_a_bare_wall() -> None:
     assert [len(bare.update(flat).now_N2) for _ in range(3)] == [0, 0, 0]
 
 
+@pytest.mark.parametrize(("count", "is_found_again"), [(1, True), (2, True), (3, False)])
+def test_a_jolt_does_not_end_what_is_followed(count: int, is_found_again: bool) -> None:
+    tracker = MotionTracker()
+    tracker.update(window(texture(), 60))
+    blurred = [cv2.GaussianBlur(window(texture(), 61 + k), (0, 0), 30).astype(np.uint8) for k in range(count)]
+    assert all(len(tracker.update(picture).now_N2) < 25 for picture in blurred)
+    tracks = tracker.update(window(texture(), 64))
+    assert (len(tracks.now_N2) > 100) == is_found_again
+    if is_found_again:
+        assert np.abs(np.median(tracks.now_N2 - tracks.before_N2, axis=0) - (-4, 0)).max() < 0.05
+
+
+def test_after_a_cut_that_nobody_told_something_is_followed_again() -> None:
+    tracker = MotionTracker()
+    tracker.update(window(texture(), 60))
+    found = [len(tracker.update(window(texture(5), 60 + k)).now_N2) for k in range(5)]
+    assert max(found[:3]) < 25
+    assert min(found[3:]) > 100
+
+
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_the_grey_picture_stands_upright(rotation: int) -> None:
     plane = np.zeros((360, 640, 1), np.uint8)

@@ -137,7 +137,7 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path, tensors: dict[str, Tensor
 @pytest.mark.parametrize("content", [[1, 2], {"model": {"a": torch.ones(1)}}, torch.ones(3)])
 def test_pickle_of_something_else(tmp_path: Path, content: Any) -> None:
     torch.save(content, tmp_path / "x.pt")
-    assert f"holds a {type(content).__name__}" in refusal(tmp_path / "x.pt")
+    assert "holds something else than a dictionary of tensors" in refusal(tmp_path / "x.pt")
 
 
 def test_torch_does_not_warn_of_another_pickle_protocol(tmp_path: Path) -> None:

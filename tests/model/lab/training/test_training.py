@@ -143,9 +143,9 @@ def test_a_pool_grows(tmp_path: Path) -> None:
     ("other", "advice"),
     [
         ({"count": 2}, "has 3 pictures already"),
-        ({"size": 64}, "another pool"),
-        ({"samples": 1}, "another pool"),
-        ({"first_seed": 1}, "another pool"),
+        ({"size": 64}, "holds a pool with `size=32`, `first_seed=0`, `samples=2`"),
+        ({"samples": 1}, "`samples=2`"),
+        ({"first_seed": 1, "count": 4}, "`first_seed=0`"),
     ],
 )
 def test_another_pool_in_the_same_folder_is_refused(tmp_path: Path, other: dict[str, int], advice: str) -> None:
@@ -443,10 +443,38 @@ def test_no_process_renders_nothing(tmp_path: Path) -> None:
 
 def test_another_configuration_does_not_continue_a_run(tmp_path: Path, pool: Pool, tiny: str) -> None:
     Trainer(tmp_path, [pool], short(), start_from=tiny).run()
-    with pytest.raises(ConfigError, match=r"another configuration \(`seed=0`, not 1, `depth\.steps=3`, not 4\)"):
+    with pytest.raises(ConfigError, match=r"as it was begun, `seed=0`, `depth\.steps=3`, or"):
         Trainer(tmp_path, [pool], short(seed=1, depth=stages.Depth(steps=4, batch=1)), start_from=tiny)
-    with pytest.raises(ConfigError, match="`start_from="):
+    with pytest.raises(ConfigError, match=r"as it was begun, `start_from=.*`, or"):
         Trainer(tmp_path, [pool], short())
+
+
+def test_a_run_without_a_start_is_gone_on_with_without_one(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    config = only("backbone")
+    checkpoint = {"config": {"start_from": None} | asdict(config), "stage": "backbone", "step": 1}
+    torch.save(checkpoint, tmp_path / "checkpoint.pt")
+    with pytest.raises(ConfigError, match="as it was begun, without `start_from`, or"):
+        Trainer(tmp_path, [pool], config, start_from=tiny)
+
+
+def test_a_runs_folder_is_a_model_and_its_checkpoint_is_none(tmp_path: Path, pool: Pool, tiny: str) -> None:
+    Trainer(tmp_path, [pool], only("backbone"), start_from=tiny).run()
+    assert load(str(tmp_path)).trained
+    with pytest.raises(WeightsError, match=r"take trained\.safetensors"):
+        load(str(tmp_path / "checkpoint.pt"))
+
+
+def test_pictures_that_are_enlarged_are_told_of(
+    tmp_path: Path, pool: Pool, tiny: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    larger = replace(TINY, tile_size=128)  # than the pool's pictures of 64 pixels
+    Trainer(tmp_path / "alike", [pool], only("backbone"), start_from=tiny).run()
+    assert not caplog.records
+    network = DepthProNetwork(larger)
+    init_for_training(network, 0)
+    save(network, tmp_path / "larger.safetensors", trained=False)
+    Trainer(tmp_path / "run", [pool], only("backbone"), start_from=str(tmp_path / "larger.safetensors")).run()
+    assert "pictures of 64 pixels are enlarged to 128" in caplog.text
 
 
 def test_a_start_that_cannot_be_loaded_leaves_no_run(tmp_path: Path, pool: Pool) -> None:

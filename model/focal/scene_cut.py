@@ -5,6 +5,9 @@ are looked for in the thumbnail before, quarter by quarter. How alike they are a
 at most) is compared with how alike pictures of this source usually are. Light, exposure and colour do not count, motion
 is followed, and noise only makes the usual likeness lower.
 
+A film is cut at the very frame. A camera hardly ever is, but it loses packets: frames of grey and smear, and then the
+same shot goes on. What has been learnt of it is worth more than two frames, so another shot must last longer.
+
 The thumbnail is averaged from decoded rows on the host, so nothing waits for the network.
 """
 
@@ -25,6 +28,7 @@ Thumbnail = npt.NDArray[np.float32]
 
 _USUAL = 8  # pairs of pictures that tell how alike they usually are
 _NOISE = 2.0  # levels², of 255: details fainter than that are none, so two blank pictures are alike
+_DOUBTED = 2  # frames of a camera in a row that may show something else: the next one that does is a cut
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # of RGB
 
 
@@ -56,9 +60,12 @@ class SceneCutDetector:
         self._shape: tuple[Geometry, int] | None = None
         self._before: Thumbnail | None = None
         self._likenesses: deque[float] = deque(maxlen=_USUAL)
+        self._doubted = 0  # frames since the one before
 
     def update(self, frame: Frame) -> bool:
-        """Whether ``frame`` starts a new shot. The first frame does not: there is nothing to cut from.
+        """Whether ``frame`` starts a new shot, or that a camera has changed over to one two frames ago.
+
+        The first frame does not: there is nothing to cut from.
 
         Nor does the second: how alike pictures of this source are is not known yet. A change of pixel format, size or
         rotation is a cut.
@@ -68,14 +75,19 @@ class SceneCutDetector:
         scale = _SMALL if frame.geometry.width < _SMALL_WIDTH else _LARGE
         details = thumbnail(frame, scale.width, scale.height)
         details -= cv2.GaussianBlur(details, (0, 0), scale.blur)
-        before, self._before, self._shape = self._before, details, shape
+        before, self._shape = self._before, shape
         if changed or before is None:
+            self._before, self._doubted = details, 0
             self._likenesses.clear()
             return not first
         likeness = _likeness(before, details, scale)
-        usual = median_high(self._likenesses) if self._likenesses else 0.0
+        is_other = likeness < self._threshold * (median_high(self._likenesses) if self._likenesses else 0.0)
+        if is_other and frame.capture.clock != "media" and self._doubted < _DOUBTED:
+            self._doubted += 1
+            return False
+        self._before, self._doubted = details, 0
         self._likenesses.append(likeness)
-        return likeness < self._threshold * usual
+        return is_other
 
 
 def thumbnail(frame: Frame, width: int, height: int) -> Thumbnail:

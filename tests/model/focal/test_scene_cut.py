@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -45,6 +46,10 @@ def frame(bgr: Picture, pixel_format: str, rotation: Literal[0, 90, 180, 270] = 
     )
 
 
+def of_a_camera(frame: Frame) -> Frame:
+    return replace(frame, capture=replace(frame.capture, clock="host-monotonic"))
+
+
 def texture(seed: int, width: int = WIDTH) -> Picture:
     """Soft blobs in all colours, as neighbouring pixels of a real picture resemble each other."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 10, 3), np.uint8)
@@ -65,6 +70,20 @@ def test_cuts_are_found_at_the_very_frame(pixel_format: str) -> None:
 @pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)
 def test_two_cuts_in_a_row_are_two_cuts(pixel_format: str) -> None:
     assert cuts([frame(texture(seed), pixel_format) for seed in (1, 1, 2, 3, 3)]) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("others", "found"), [(1, []), (2, []), (3, [7, 10])], ids=["a frame", "two frames", "another shot"]
+)
+def test_packets_that_a_camera_loses_are_no_cut(others: int, found: list[int]) -> None:
+    """What it shows, and what the filters know of its lens, is as before them."""
+    shots = [texture(1)] * 5 + [texture(2)] * others + [texture(1)] * 5
+    assert cuts([of_a_camera(frame(picture, "yuv420p")) for picture in shots]) == found
+
+
+def test_a_camera_of_another_size_is_another_at_once() -> None:
+    frames = [frame(texture(1, width), "yuv420p") for width in (WIDTH, WIDTH, 2 * WIDTH, 2 * WIDTH)]
+    assert cuts([of_a_camera(f) for f in frames]) == [2]
 
 
 @pytest.mark.parametrize("pixel_format", PIXEL_FORMATS)

@@ -42,6 +42,8 @@ class VideoFile:
         self._frames = FrameMaker(address)
         self._index = 0
         self._missing_s = Fraction(0)  # at the end
+        self._shown_s = Fraction(0)  # of the last frame
+        self._longest_gap = Fraction(0), 0  # seconds without a picture, and the frame before
         self.info = self._describe()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -56,6 +58,8 @@ class VideoFile:
             self._connection.damage.tell()
             if self._connection.rejected > 1:
                 log.warning("%s: %d packets were damaged and left out", self.info.name, self._connection.rejected)
+            if lost := self._lost():
+                log.warning("%s: %s", self.info.name, lost)
             self.close()
 
     def close(self) -> None:
@@ -89,9 +93,18 @@ class VideoFile:
         found = [str(self._connection.damage)] if self._connection.damage else []
         if rejected := self._connection.rejected:
             found.append(f"{rejected} packets were damaged and left out")
+        if lost := self._lost():
+            found.append(lost)
         if self._missing_s:
             found.append(f"the last {float(self._missing_s):.1f} s are missing")
         return ", ".join(found)
+
+    def _lost(self) -> str:
+        """The longest stretch without a picture. In a file that is whole it is as it was filmed."""
+        gap_s, index = self._longest_gap
+        if gap_s < max(Fraction(1), self._two_frames_s) or not (self._connection.damage or self._connection.rejected):
+            return ""
+        return f"there is no picture for {float(gap_s):.1f} s after frame {index}"
 
     def _packets(self) -> Generator[av.Packet[av.VideoStream] | None, None, None]:
         """Packets, then ``None`` to flush the decoder, then the error if the file broke off."""
@@ -118,7 +131,7 @@ class VideoFile:
             cause = source_error(error, self._address)
             raise SourceError(f"{cause}{self._last_good()}") from error
         missing_s = self._left_of(reached)
-        two_frames_s = Fraction(2) / Fraction(self.info.frame_rate or FALLBACK_RATE)
+        two_frames_s = self._two_frames_s
         if last is not None or missing_s > max(Fraction(1), two_frames_s):
             raise SourceError(
                 f"{self._address.name}: the file is cut short; make or copy it again for the rest{self._last_good()}"
@@ -126,6 +139,10 @@ class VideoFile:
         if missing_s > two_frames_s:
             self._missing_s = missing_s
             log.warning("%s: its last %.1f s are missing", self._address.name, float(missing_s))
+
+    @property
+    def _two_frames_s(self) -> Fraction:
+        return Fraction(2) / Fraction(self.info.frame_rate or FALLBACK_RATE)
 
     def _left_of(self, reached: Fraction) -> Fraction:
         """Seconds that the container promised and did not hold."""
@@ -145,6 +162,9 @@ class VideoFile:
         else:
             seconds = (picture.pts - origin) * time_base
         index = self._index
+        if index:
+            self._longest_gap = max(self._longest_gap, (seconds - self._shown_s, index - 1))
+        self._shown_s = max(self._shown_s, Fraction(seconds))
         self._index += 1
         return self._frames.frame(
             picture,

@@ -17,7 +17,7 @@ from stream.frame import Frame
 from stream.sources import SourceConfig, open_source
 from stream.sources.damage import is_whole_jpeg
 
-COUNT = 12
+COUNT, RATE = 12, 5
 
 
 def jpeg(index: int) -> bytes:
@@ -27,15 +27,17 @@ def jpeg(index: int) -> bytes:
     return file.getvalue()
 
 
-def motion_jpeg(path: Path, torn: tuple[int, ...]) -> Path:
+def motion_jpeg(path: Path, torn: tuple[int, ...], *, missing: range = range(0)) -> Path:
     """Packets as they are, some of them cut in the middle."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mjpeg", rate=25)
+        stream = container.add_stream("mjpeg", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
         for i in range(COUNT):
+            if i in missing:
+                continue
             data = jpeg(i)
             packet = av.Packet(data[: len(data) // 2] if i in torn else data)
-            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, 25), i, i
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, RATE), i, i
             packet.duration, packet.is_keyframe = 1, True
             container.mux(packet)
     return path
@@ -61,6 +63,20 @@ def test_a_whole_file_is_not_spoken_of(tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         assert len(read(motion_jpeg(tmp_path / "a.mkv", ()), strict=True)) == COUNT
     assert not caplog.records
+
+
+@pytest.mark.parametrize("torn", [True, False])
+def test_what_is_lost_in_the_middle_is_told_where_the_file_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, torn: bool
+) -> None:
+    path = motion_jpeg(tmp_path / "a.mkv", (3,) if torn else (), missing=range(4, 10))
+    assert len(read(path)) == COUNT - 6
+    assert ("there is no picture for 1.4 s after frame 3" in caplog.text) == torn
+    if torn:
+        with pytest.raises(
+            SourceError, match=r"frame 3 is damaged, there is no picture for 1\.4 s after frame 3; make"
+        ):
+            read(path, strict=True)
 
 
 def test_many_torn_pictures_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -158,24 +158,37 @@ def _shot(seed: int, place: Setting, *, long_side: int, redrawn: int) -> Shot:
 
 def finish(taken: Shot, view: View) -> Still:
     """What a sensor makes of a rendered view: colours as a camera gives them, exact depth beside them."""
-    image = develop(view.image.cpu().numpy(), seed=taken.seed, f_px=taken.camera.f_px)
+    camera = taken.camera
+    image = develop(view.image.cpu().numpy(), seed=taken.seed, f_px=camera.f_px, pixel_aspect=camera.pixel_aspect)
     return Still(
         image=image,
         depth=view.depth.cpu().numpy(),
-        f_px=taken.camera.f_px,
+        f_px=camera.f_px,
         kind=taken.kind,
         seed=taken.seed,
         redrawn=taken.redrawn,
     )
 
 
-def still(seed: int, *, long_side: int = 512, samples: int = 2, device: torch.device | str = "cpu") -> Still:
+def still(
+    seed: int,
+    *,
+    long_side: int = 512,
+    squeezed: bool = False,
+    samples: int = 2,
+    device: torch.device | str = "cpu",
+) -> Still:
     """The picture of a seed: its scene, camera, light and sensor, rendered with ``samples`` × ``samples`` per pixel.
+
+    ``squeezed``: to a square, as the network takes it. A picture that is squeezed after it was made is softer along one
+    side, which tells what the network must find out: how far it was squeezed.
 
     Raises:
         ConfigError: a negative seed or a size that is not positive.
     """
     taken = shot(seed, long_side=long_side)
+    if squeezed:
+        taken = replace(taken, camera=taken.camera.squeezed(long_side))
     return finish(taken, render(taken.scene, taken.camera, device=device, samples=samples))
 
 

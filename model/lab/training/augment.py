@@ -78,7 +78,8 @@ class Changes:
             return np.exp(rng.normal(0, deviation, (count, *shape))).astype(np.float32)
 
         zoom = some(0.6, rng.uniform(1.0, 1.6, count), 1.0)
-        stretch = some(0.4, rng.uniform(1.0, 1.25, count), 1.0)
+        # Rarely: how far a picture was squeezed to a square decides its metres, and cameras have few aspects.
+        stretch = some(0.1, rng.uniform(1.0, 1.25, count), 1.0)
         wider = rng.random(count) < 0.5
         return cls(
             zoom_x=np.where(wider, zoom * stretch, zoom),

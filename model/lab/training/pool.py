@@ -221,7 +221,7 @@ def _render_chunk(folder: Path, config: PoolConfig, indices: list[int]) -> list[
     done = []
     for index in indices:
         seed = scenes.TRAIN_SEEDS[config.first_seed + index]
-        still = scenes.still(seed, long_side=config.size, samples=config.samples)
+        still = scenes.still(seed, long_side=config.size, squeezed=True, samples=config.samples)
         pool.put(index, still.image, still.depth, still.f_px)
         done.append((index, still.redrawn))
     return done

@@ -141,7 +141,7 @@ def _mixed(solids: Solids, cameras: Sequence[Camera], candidates: Sequence[Tenso
     for b, (mask, camera) in enumerate(zip(candidates, cameras, strict=True)):
         own = slice(*solids.first[b : b + 2])
         thickness = solids.half[own].masked_fill(solids.half[own] == 0, math.inf).amin(1) * 2
-        pixels = thickness * camera.f_px / length(solids.center[own].T)
+        pixels = thickness * min(camera.f_px, camera.fy_px) / length(solids.center[own].T)
         thin.append((mask & (pixels < 2)).any(1))
     return mixed | torch.cat(thin)
 
@@ -165,7 +165,7 @@ def _lit(
     hit = (seen.surface >= 0).nonzero()[:, 0]
     pixel, code = seen.pixel[hit], seen.surface[hit]
     scene = pixel // per_scene
-    angle = (1 / torch.tensor([c.f_px for c in cameras], device=surface.device))[scene]
+    angle = torch.tensor([1 / math.sqrt(c.f_px * c.fy_px) for c in cameras], device=surface.device)[scene]
     points = describe(solids, table(solids, scenes), seen.direction[:, hit], seen.z[hit], code, angle)
     clear = torch.ones((lighting.casting + 1, len(hit)), device=surface.device)
     if shadows:
@@ -246,10 +246,10 @@ def _rays(cameras: Sequence[Camera], device: torch.device) -> Rays:
         y = torch.arange(down * TILE, device=device) - (camera.height - 1) / 2
         shape = (down, across, TILE, TILE)
         u = (x / camera.f_px).reshape(1, across, 1, TILE).expand(shape).reshape(down * across, 1, -1)
-        v = (y / camera.f_px).reshape(down, 1, TILE, 1).expand(shape).reshape(down * across, 1, -1)
+        v = (y / camera.fy_px).reshape(down, 1, TILE, 1).expand(shape).reshape(down * across, 1, -1)
         right, below, ahead = _axes(camera, device)
         directions.append(u * right + v * below + ahead)
-        margins += [0.71 / camera.f_px] * (down * across)
+        margins += [0.501 * math.hypot(1 / camera.f_px, 1 / camera.fy_px)] * (down * across)
     direction = torch.cat(directions)
     low, high = direction.amin(2), direction.amax(2)
     heading = (low + high) / 2
@@ -273,7 +273,7 @@ def _finer(coarse: Rays, cameras: Sequence[Camera], tiles: Tensor, first: Sequen
     directions = []
     for camera, a, b in zip(cameras, first, first[1:], strict=False):
         right, below, _ = _axes(camera, tiles.device)
-        step = (x * right + y * below) / camera.f_px
+        step = x * right / camera.f_px + y * below / camera.fy_px
         center = coarse.direction.index_select(0, tiles[a:b])
         directions.append((center[:, :, :, None] + step[:, None]).flatten(2))
     nowhere = torch.zeros((len(tiles), 3, 1), device=tiles.device)

@@ -80,12 +80,19 @@ class Sensor:
         )
 
 
-def develop(image: Linear | Tensor, *, f_px: float, seed: int | None = None, sensor: Sensor | None = None) -> Picture:
+def develop(
+    image: Linear | Tensor,
+    *,
+    f_px: float,
+    pixel_aspect: float = 1.0,
+    seed: int | None = None,
+    sensor: Sensor | None = None,
+) -> Picture:
     """Linear light float32 ``[H, W, 3]`` to sRGB uint8 ``[H, W, 3]``.
 
-    ``f_px`` is the camera's focal length in pixels, for the vignetting. The camera is ``sensor``, or the one drawn
-    from ``seed``,
-    or the ideal one. Raises ``ConfigError`` for an image of another shape or light that is not finite.
+    ``f_px`` and ``pixel_aspect`` are those of the camera, for the vignetting. The camera is ``sensor``, or the one
+    drawn from ``seed``, or the ideal one. Raises ``ConfigError`` for an image of another shape or light that is not
+    finite.
     """
     if sensor is None:
         sensor = Sensor.ideal() if seed is None else Sensor.drawn(seed)
@@ -97,7 +104,7 @@ def develop(image: Linear | Tensor, *, f_px: float, seed: int | None = None, sen
     light *= _exposure(light) * 2**sensor.stops
     light *= np.array(sensor.balance, np.float32)
     if sensor.vignetting:
-        light *= _falloff(light.shape[1], light.shape[0], f_px, sensor.vignetting)
+        light *= _falloff(light.shape[1], light.shape[0], f_px, pixel_aspect, sensor.vignetting)
     light = _blurred(np.maximum(light, 0), sensor)
     if sensor.shot or sensor.read:
         light = _noisy(light, sensor)
@@ -117,10 +124,10 @@ def _exposure(light: Linear) -> float:
     return float(min(0.2 / max(middle, 1e-6), 1.1 / max(bright, 1e-6)))
 
 
-def _falloff(width: int, height: int, f_px: float, strength: float) -> Linear:
+def _falloff(width: int, height: int, f_px: float, pixel_aspect: float, strength: float) -> Linear:
     """Natural vignetting, the fourth power of the cosine, ``[H, W, 1]``; ``strength`` mixes it in."""
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / f_px
-    y = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / f_px
+    y = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / (f_px * pixel_aspect)
     cosine_squared = 1 / (1 + x**2 + (y**2)[:, None])
     falloff: Linear = (1 - strength + strength * cosine_squared**2)[:, :, None].astype(np.float32)
     return falloff

@@ -54,6 +54,27 @@ def test_ground_is_a_plane(view: Camera) -> None:
     expect(depth(scene.build(), view), truth)
 
 
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_squeezed_picture_shows_the_same_view(wide: bool, samples: int) -> None:
+    """One of its pixels covers three of those that are not: what the middle one shows."""
+    width, height = (195, 65) if wide else (65, 195)
+    view = camera(width, height, 80.0, (0.3, -0.4, 0.2), yaw=0.2, pitch=-0.15, roll=0.3)
+    scene, grey = builder()
+    scene.ground(material=grey, y=1.5)
+    scene.ellipsoid((0.5, 0.2, 4.0), (2, 1, 1), material=grey)
+    scene.box((-1.5, 0.8, 3.0), (0.4, 1.0, 0.4), material=grey)
+    built = scene.build()
+    middle = np.s_[:, 1::3] if wide else np.s_[1::3]
+    squeezed = view.squeezed(65)
+    assert squeezed.pixel_aspect == pytest.approx(3 if wide else 1 / 3)
+    assert squeezed.fov_deg == pytest.approx(view.fov_deg)
+    expect(depth(built, squeezed), depth(built, view)[middle].numpy().astype(np.float64), edges=2)
+    picture = render(built, squeezed, samples=samples).image.numpy()
+    plain = render(built, view, samples=samples).image.numpy()[middle]
+    assert np.median(np.abs(picture - plain)) < 0.01
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_far_small_ellipsoid_is_a_sphere(view: Camera) -> None:
     scene, grey = builder()
@@ -364,7 +385,16 @@ def test_impossible_numbers_are_refused(wrong) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"f_px": 0.0}, {"f_px": math.nan}, {"width": 0}, {"position": (0, 0)}, {"rotation": np.zeros((3, 3))}]
+    "wrong",
+    [
+        {"f_px": 0.0},
+        {"f_px": math.nan},
+        {"width": 0},
+        {"position": (0, 0)},
+        {"rotation": np.zeros((3, 3))},
+        {"pixel_aspect": 0.0},
+        {"pixel_aspect": math.inf},
+    ],
 )
 def test_impossible_cameras_are_refused(wrong: dict) -> None:
     given = {"position": (0, 0, 0), "rotation": np.eye(3), "f_px": 50.0, "width": 8, "height": 8}

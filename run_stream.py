@@ -331,7 +331,8 @@ class _Session:
         asked = [s.excerpt, s.engine, config, s.focal, s.camera, s.scaling]
         given = {field.name: getattr(config, field.name) for config in asked for field in fields(config)}
         options = {name: None if value is None else str(value) for name, value in given.items()}
-        label = {"model": self._network.label, "precision": self._network.precision}
+        network = self._network
+        label = {"model": network.label, "weights": network.weights, "precision": network.precision}
         identity = {**fingerprint(uri), **label, **options, "image_rate": s.reading.image_rate, "shot": s.looks_ahead}
         done = files.earlier(identity, batch=s.engine.batch)
         if done and s.scaling.scale_from is not None and done[-1].scale is None:

@@ -66,7 +66,7 @@ class _Look:
 
     def at(self, frame: Frame) -> None:
         scene_cut, lane, done = self._cuts.update(frame), None, None
-        if frame.focal_px is None:
+        if frame.focal_px is None and not self._cuts.is_blank:
             while not self._free:
                 self._take()
             lane = self._free.pop()

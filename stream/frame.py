@@ -224,8 +224,8 @@ class ScaleCorrection:
     Attributes:
         log: depth was multiplied with ``exp(log)``; 0: it is the network's own.
         log_std: standard deviation of the scale, so roughly the relative error against the frames before.
-        inliers: points that told it; 0: nothing did, and the network's own scale was left as it is, but for what later
-            frames of a file tell of the first one of a shot.
+        inliers: points that told it. 0: nothing did; the network's own scale was left as it is, but for what later
+            frames of a file tell of the first one of a shot, or corrected as is usual of the frames before.
         resets: how often, so far, a shot began or what was known was lost.
         ratio: what geometry alone says: log of what the network's depth must be multiplied with to fit the frame that
             is followed from; ``None`` where nothing told it.

@@ -15,6 +15,9 @@ import pytest
 from mcap.reader import make_reader
 
 import run_stream
+from model.network import DepthProNetwork, init_random
+from model.network.config import PRESETS
+from model.weights import save
 from stream import command_line
 from tests.support.media import write_video
 from tests.support.process import Process
@@ -211,6 +214,11 @@ def test_another_option_or_source_is_refused_by_name(
     assert "mm.mkv was begun by another run, fov: not given, now 60.0" in capsys.readouterr().err
     assert run(film, killed, monkeypatch, "--steady-hindsight", "0") == command_line.FAILED
     assert "another run, steady_hindsight: 15, now 0" in capsys.readouterr().err
+    other, named_alike = DepthProNetwork(PRESETS["nano"]), tmp_path / "nano.safetensors"
+    init_random(other, 1)
+    save(other, named_alike, trained=True)
+    assert run(film, killed, monkeypatch, "--model", str(named_alike)) == command_line.FAILED
+    assert "another run, weights: " in capsys.readouterr().err
     walk(film, FRAMES + 1)
     assert run(film, killed, monkeypatch) == command_line.FAILED
     assert "source size" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from model.engine.variants import choose_variant
 from model.network import InferenceNetwork
 from model.network.inference.reuse import ReusingNetwork
 from model.network.inference.variant import PLAIN
-from model.weights import LoadedModel
+from model.weights import LoadedModel, checksum
 from model.weights.resample import at_input_size
 from stream.errors import ModelError
 
@@ -81,6 +82,11 @@ class Engine:
         self._variant = choose_variant(config.kernels, self.device, self.precision)
         # What a network that remembers tiles launches depends on the picture; it can neither be recorded nor varied.
         self._is_fast = config.reuse_tiles is None and (self._launch, self._variant) != ("eager", PLAIN)
+
+    @cached_property
+    def weights(self) -> str:
+        """A checksum of them, which takes a second or so for the published network."""
+        return checksum(self._model.network)
 
     def close(self) -> None:
         """Nothing outlives it: the counterpart of an engine whose workers do."""

@@ -67,8 +67,8 @@ class RayEngine:
 
     Attributes:
         workers: how many there are.
-        config, device, label, precision, input_size, output_size, streams: as of an :class:`Engine`. The device is the
-            one that metres are made on: this machine's CPU.
+        config, device, label, weights, precision, input_size, output_size, streams: as of an :class:`Engine`. The
+            device is the one that metres are made on: this machine's CPU.
 
     Raises:
         ConfigError: Ray is not installed, not reachable or too small, workers are not alike, or an option needs frames
@@ -108,7 +108,8 @@ class RayEngine:
         self.config, self.workers = config, count
         self.device = torch.device("cpu")
         self.streams = streams_for(self.device)
-        self.label, self.precision, self.trained = about.label, about.precision, about.trained
+        self.label, self.weights = about.label, about.weights
+        self.precision, self.trained = about.precision, about.trained
         self.input_size, self.output_size = about.input_size, about.output_size
 
     def stage(self) -> Stage:

@@ -26,7 +26,7 @@ from model.engine.precision import Precision
 from model.engine.process import prepare_process
 from model.focal.lens import Lens
 from model.pixels.metres import resized
-from model.weights import checksum, load
+from model.weights import load
 from stream.errors import WeightsError
 from stream.frame import Frame
 
@@ -110,7 +110,7 @@ class Worker:
             return About(
                 program=version("depth-pro-stream"),
                 torch=torch.__version__,
-                weights=self._weights,
+                weights=engine.weights,
                 device=torch.cuda.get_device_name(device) if device.type == "cuda" else _instructions(),
                 label=engine.label,
                 precision=engine.precision,
@@ -128,7 +128,7 @@ class Worker:
             loaded = load(self._model)
         except WeightsError as exc:
             raise WeightsError(f"{exc} (on {socket.gethostname()}, a worker of Ray)") from exc
-        self._weights, self._trained = checksum(loaded.network), loaded.trained
+        self._trained = loaded.trained
         return Engine(loaded, self._config)
 
     @cached_property

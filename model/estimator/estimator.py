@@ -258,7 +258,7 @@ class DepthProEstimator:
     def _look_at_reference(self, reference: Reference) -> None:
         """Compute once more what of the frames that were replayed those after them are followed from."""
         self._reference = None
-        looked = Looked(False, None, reference.lens, self._judge.may_estimate, None)
+        looked = Looked(False, False, None, reference.lens, self._judge.may_estimate, None)
         # Sums are rounded as they were only in a batch of as many, at the same place in it.
         batch = [
             Queued(reference.frame, lane, looked, dropped=0, with_image=False)

@@ -64,7 +64,7 @@ class Judge:
         tracks = None if self._steadying is None else self._steadying.follow(frame, lens, scene_cut=scene_cut)
         with_fov = self._is_estimated(frame, given) and self._fov_is_due(scene_cut)
         self._ahead.append(scene_cut)
-        return Looked(scene_cut, given, lens, with_fov, tracks)
+        return Looked(scene_cut, self._cuts.is_blank, given, lens, with_fov, tracks)
 
     def judge(self, computed: Computed) -> Judged:
         """After the network.
@@ -74,7 +74,7 @@ class Judge:
         """
         queued, frame, looked = computed.queued, computed.queued.frame, computed.queued.looked
         self._ahead.popleft()
-        is_seen = looked.with_fov and queued.lane.is_finite
+        is_seen = looked.with_fov and queued.lane.is_finite and not looked.is_blank
         raw_px = focal_or_none(queued.lane.fov_deg, frame.width) if is_seen else None
         focal = self._track(frame, raw_px=raw_px, scene_cut=looked.scene_cut, given=looked.given)
         self._is_steady = focal.log_std < _STEADY_STD and not any(self._ahead)

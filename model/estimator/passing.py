@@ -20,6 +20,7 @@ class Looked:
 
     Attributes:
         scene_cut: it starts a new shot.
+        is_blank: it shows nothing.
         given: its camera, where the user knows it.
         lens: to be rectified.
         with_fov: whether its field of view is to be estimated.
@@ -27,6 +28,7 @@ class Looked:
     """
 
     scene_cut: bool
+    is_blank: bool
     given: CameraIntrinsics | None
     lens: Lens | None
     with_fov: bool

@@ -29,6 +29,7 @@ Thumbnail = npt.NDArray[np.float32]
 _USUAL = 8  # pairs of pictures that tell how alike they usually are
 _NOISE = 2.0  # levels², of 255: details fainter than that are none, so two blank pictures are alike
 _DOUBTED = 2  # frames of a camera in a row that may show something else: the next one that does is a cut
+_BLANK = 0.1  # levels², of what a picture shows that tells nothing of a lens: a film that begins in black
 _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)  # of RGB
 
 
@@ -53,6 +54,9 @@ class SceneCutDetector:
 
     Args:
         threshold: what share of the usual likeness makes a cut.
+
+    Attributes:
+        is_blank: whether the newest frame shows nothing at all.
     """
 
     def __init__(self, threshold: float = 0.65) -> None:
@@ -61,6 +65,7 @@ class SceneCutDetector:
         self._before: Thumbnail | None = None
         self._likenesses: deque[float] = deque(maxlen=_USUAL)
         self._doubted = 0  # frames since the one before
+        self.is_blank = False
 
     def update(self, frame: Frame) -> bool:
         """Whether ``frame`` starts a new shot, or that a camera has changed over to one two frames ago.
@@ -75,6 +80,7 @@ class SceneCutDetector:
         scale = _SMALL if frame.geometry.width < _SMALL_WIDTH else _LARGE
         details = thumbnail(frame, scale.width, scale.height)
         details -= cv2.GaussianBlur(details, (0, 0), scale.blur)
+        self.is_blank = float((details * details).mean()) < _BLANK
         before, self._shape = self._before, shape
         if changed or before is None:
             self._before, self._doubted = details, 0

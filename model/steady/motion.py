@@ -38,7 +38,7 @@ _BACK_PX = 0.5  # followed back, a point must arrive where it came from
 _UNLIKE = 0.4  # mean difference of the windows around it, over the deviation of grey levels there: another point
 _FEWEST = 25  # points, below which a reference is not worth following
 _LOST = 0.7  # of the reference's points; with fewer left a new one is taken
-_PATIENCE = 2  # pictures in a row that may show nothing of the reference
+_PATIENCE = 2  # pictures in a row that may show nothing of a reference that was followed
 _FAR = 0.05  # of the picture's width
 _LONGEST = 60  # frames that a reference is followed for, as light changes
 
@@ -70,7 +70,7 @@ class MotionTracker:
         self._guess: Points = self._points
         self._contrast: Values = np.zeros(0, np.float32)
         self._age = 0
-        self._unseen = 0  # pictures in a row that show nothing of the reference
+        self._patience = 0  # pictures that may show nothing of the reference; none where nothing led to it
 
     def update(self, luma_HW: Luma, *, scene_cut: bool = False) -> Tracks:
         """Follow the reference's points into ``uint8 [h, w]``.
@@ -82,21 +82,20 @@ class MotionTracker:
         height, width = luma_HW.shape
         luma_HW = _without_light(luma_HW)
         if scene_cut or luma_HW.shape != self._reference.shape:
-            self._points = self._points[:0]
+            self._points, self._patience = self._points[:0], 0
         before, now = self._follow(luma_HW)
         self._age += 1
-        self._unseen = self._unseen + 1 if len(before) < _FEWEST <= len(self._points) else 0
-        if self._unseen:
-            renewed = self._unseen > _PATIENCE
+        if len(before) >= _FEWEST:
+            moved = float(np.median(np.hypot(*(now - before).T)))
+            renewed = len(before) < _LOST * len(self._points) or moved > _FAR * width or self._age >= _LONGEST
+            self._patience = _PATIENCE
         else:
-            is_few = len(before) < max(_FEWEST, _LOST * len(self._points))
-            moved = float(np.median(np.hypot(*(now - before).T))) if len(before) else 0.0
-            renewed = is_few or moved > _FAR * width or self._age >= _LONGEST
+            renewed = self._patience == 0
+            self._patience = max(self._patience - 1, 0)
         if renewed:
             found = cv2.goodFeaturesToTrack(luma_HW, _MOST_POINTS, _QUALITY, minDistance=max(3, width // 40))
             points = np.zeros((0, 2), np.float32) if found is None else np.asarray(found, np.float32).reshape(-1, 2)
-            self._reference, self._points, self._guess = luma_HW, points, points
-            self._age = self._unseen = 0
+            self._reference, self._points, self._guess, self._age = luma_HW, points, points, 0
             self._contrast = _contrast(luma_HW, points)
         return Tracks(before, now, width, height, renewed)
 

@@ -32,6 +32,7 @@ _ZOOM_STD = 0.01  # of log focal length from the reference on, where it is only 
 _USUAL_STEP_S = 1 / 30
 _LONGEST_STEP_S = 0.5
 _FARTHEST_M = 1000.0
+_USUAL = 5  # frames that tell the usual correction
 _DOWN, _RIGHT = np.indices((3, 3)).reshape(2, 9) - 1
 
 
@@ -70,6 +71,7 @@ class Steadier:
         self._camera: CameraIntrinsics | None = None
         self._has_begun = False
         self._is_told = False  # whether anything was known since the filter began anew
+        self._usual, self._count = 0.0, 0  # correction of so many frames before: what one gets of which nothing tells
         self._resets = 0
         self._time_s = math.nan
         self._step_s = _USUAL_STEP_S
@@ -85,7 +87,9 @@ class Steadier:
         zooms: bool = True,
         unit: float = 1.0,
     ) -> Steadied:
-        """The correction of a frame. The first of a shot, and one that shows too little, has none.
+        """The correction of a frame. The first of a shot has none, nor has one where the way is lost.
+
+        One that shows nothing of what those before it did, such as a blurred one, has their usual correction.
 
         Args:
             tracks: points followed into this frame.
@@ -156,7 +160,10 @@ class Steadier:
         """The correction of a frame by what geometry has told, whether the frame is the next reference, whether a shot
         begins with it, or would be lost with it what was known, and what it has done to the filter."""
         gap_s = self._advance_clock(time_s)
-        correction, log_std, inliers = 0.0, self._filter.noise, 0
+        is_reference = tracks.renewed or not self._has_begun or scene_cut
+        # One that shows nothing, between others that do, is most likely off as they are.
+        correction = 0.0 if is_reference or told is not None else self._usual
+        log_std, inliers = self._filter.noise, 0
         ratio, ratio_std, step = None, 0.0, None
         found = told is not None
         if told is not None:
@@ -165,13 +172,15 @@ class Steadier:
             correction, log_std = step.correction, step.deviation
             if not abs(correction) < FARTHEST:
                 found, correction, log_std, inliers = False, 0.0, self._filter.noise, 0
-        is_reference = tracks.renewed or not self._has_begun or scene_cut
+        if found:
+            self._count += 1
+            self._usual += (correction - self._usual) / min(self._count, _USUAL)
         begins = not self._has_begun or scene_cut or self._is_told
         if is_reference:
             if found and step is not None:
                 step = self._filter.rebase(step)
             else:
-                step = self._filter.restart()
+                step, self._usual, self._count = self._filter.restart(), 0.0, 0
                 self._resets += scene_cut or self._is_told
             self._is_told = False
         self._has_begun = True

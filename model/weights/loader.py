@@ -70,9 +70,12 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
             raise WeightsError(f"nano's weights are missing from this installation ({PACKAGED_NANO}); install it again")
         return _load_file(PACKAGED_NANO, name=spec, config=PRESETS[spec])
     path = Path(spec).expanduser()
-    name = path.name if path.is_dir() else path.stem
+    name = path.stem
     if path.is_dir():
-        path = next((path / file for file in IN_FOLDERS if (path / file).exists()), path / IN_FOLDERS[0])
+        name, folder = path.name, path
+        path = next((folder / file for file in IN_FOLDERS if (folder / file).exists()), folder / IN_FOLDERS[0])
+        if path.name != IN_FOLDERS[0]:  # runs/nano is not nano
+            name = f"{folder.name}/{path.stem}"
     if not path.exists():
         raise WeightsError(
             f"there is no checkpoint {path}; a model is one of {', '.join(PRESETS)}, or the path of depth_pro.pt, of a "

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -38,11 +39,12 @@ class Replaying(Protocol[D_contra]):
 
 
 class Rest:
-    """A source whose iteration has begun already: what is left of it."""
+    """A source whose iteration has begun already: what is left of it, behind ``count`` frames."""
 
-    def __init__(self, source: Source, frames: Iterator[Frame]) -> None:
+    def __init__(self, source: Source, frames: Iterator[Frame], count: int) -> None:
         self._source, self._frames = source, frames
-        self.info: SourceInfo = source.info
+        expected = source.info.frame_count
+        self.info: SourceInfo = replace(source.info, frame_count=expected and max(expected - count, 1))
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames
@@ -76,7 +78,7 @@ def go_past(source: Source, estimator: Replaying[D], done: Sequence[D]) -> tuple
             )
         estimator.replay(frame, record)
         captures.append(frame.capture)
-    return Rest(source, frames), captures
+    return Rest(source, frames, len(done)), captures
 
 
 def fingerprint(source: str) -> dict[str, object]:

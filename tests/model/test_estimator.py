@@ -188,6 +188,19 @@ def test_a_scene_cut_is_reported() -> None:
     assert cuts == [False, False, True]
 
 
+def test_a_blank_picture_tells_nothing_of_the_lens() -> None:
+    """A film that begins in black begins with the focal length of what is seen then."""
+    estimator = make_estimator(tiny_model())
+    black = replace(
+        random_frame(0),
+        planes=tuple(np.full_like(p, level) for p, level in zip(random_frame(0).planes, (16, 128, 128), strict=True)),
+    )
+    focals = [estimate(estimator, recaptured(f, index=i)).focal for i, f in enumerate([black, black, random_frame(1)])]
+    assert [focal.raw_px is None for focal in focals] == [True, True, False]
+    assert focals[1].log_std == 0.5
+    assert focals[2].smoothed_px == focals[2].raw_px
+
+
 def nan_in(monkeypatch: pytest.MonkeyPatch, dtypes: set[torch.dtype], *, only_bright: bool) -> None:
     """Make networks fail in ``dtypes``, for all pictures or for white ones."""
     forward = InferenceNetwork.forward

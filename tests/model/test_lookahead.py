@@ -46,7 +46,7 @@ def test_a_part_of_the_network_gives_the_field_of_view_of_the_whole(batch: int) 
 
 
 def test_it_sees_what_the_run_would_see_and_scales_depth(tmp_path: Path, engine: Engine) -> None:
-    film = numbered_video(tmp_path / "film.mp4", 5)
+    film = noisy_video(tmp_path / "film.mp4", 5)
     plain = depth_of(film, engine)
     counted: list[int] = []
     glimpses = look_ahead(open_source(str(film)), engine, progress=counted.append)
@@ -60,6 +60,12 @@ def test_it_sees_what_the_run_would_see_and_scales_depth(tmp_path: Path, engine:
     for a, b in zip(ahead, plain, strict=True):
         ratio = a.focal.smoothed_px / b.focal.smoothed_px
         np.testing.assert_allclose(a.depth, b.depth * ratio, rtol=1e-4)
+
+
+def test_blank_frames_tell_nothing(tmp_path: Path, engine: Engine) -> None:
+    film = numbered_video(tmp_path / "film.mp4", 3)  # each of one grey level
+    told = [glimpse.raw_px for glimpse in look_ahead(open_source(str(film)), engine)]
+    assert told == [frame.focal.raw_px for frame in depth_of(film, engine)] == [None] * 3
 
 
 def test_a_film_that_breaks_off_is_looked_at_as_far_as_it_goes(tmp_path: Path, engine: Engine) -> None:

@@ -54,9 +54,9 @@ def random_frame(index: int, *, name: str = "yuv420p", width: int = 96, height: 
 
 
 def bright_frame(index: int) -> Frame:
-    """A white frame."""
+    """A nearly white frame."""
     frame = random_frame(index, name="gray")
-    return replace(frame, planes=tuple(np.full_like(p, 255) for p in frame.planes))
+    return replace(frame, planes=tuple(240 + p // 16 for p in frame.planes))
 
 
 def make_engine(model: LoadedModel | None = None, kind: type[Engine] = Engine, **options: Any) -> Engine:

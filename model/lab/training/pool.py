@@ -139,9 +139,12 @@ class Pool:
         if description.exists():
             found = cls._mapped(folder, None, "r").config  # for writing, a file that is cut short would be padded
             before = found.count
-            told = ", ".join(f"`{name}={then}`" for name, then in asdict(found).items() if name != "count")
-            if replace(found, count=before) != replace(config, count=before):
-                raise ConfigError(f"{folder} holds a pool with {told}; render it so, or choose another folder")
+            given = asdict(replace(config, count=before))
+            others = [f"`{name}={then}`" for name, then in asdict(found).items() if then != given[name]]
+            if others:
+                raise ConfigError(
+                    f"{folder} holds a pool with {', '.join(others)}; render it so, or choose another folder"
+                )
             if before > config.count:
                 raise ConfigError(f"{folder} has {before} pictures already; `count={before}` or more keeps them")
         try:

@@ -306,10 +306,16 @@ class Trainer:
         return path
 
     def _record(self, line: dict[str, Any]) -> None:
-        history = self._folder / "history.jsonl"
-        with history.open("a") as file:
-            file.write(json.dumps(line) + os.linesep)
-        draw_curves(history, self._folder / "curves.png")
+        history, curves = self._folder / "history.jsonl", self._folder / "curves.png"
+        try:
+            with history.open("a") as file:
+                file.write(json.dumps(line) + os.linesep)
+            draw_curves(history, curves)
+        except OSError as exc:
+            raise ModelError(
+                f"{history} and {curves.name} cannot be written: {exc.strerror}; make room, and the same command goes "
+                "on from the last checkpoint"
+            ) from exc
 
 
 def _differences(found: dict[str, Any], given: dict[str, Any], prefix: str = "") -> list[str]:

@@ -42,7 +42,7 @@ from model.network.depth_pro import pyramid
 from model.network.layers import tokens_to_map
 from model.network.tiles import merge_tiles, split_tiles
 from model.weights import load, save
-from stream.errors import ConfigError, WeightsError
+from stream.errors import ConfigError, ModelError, WeightsError
 from tests.support.process import ROOT
 from tests.support.tiny import TINY, tiny_model
 
@@ -145,7 +145,7 @@ def test_a_pool_grows(tmp_path: Path) -> None:
     ("other", "advice"),
     [
         ({"count": 2}, "has 3 pictures already"),
-        ({"size": 64}, "holds a pool with `size=32`, `first_seed=0`, `samples=2`"),
+        ({"size": 64, "samples": 1}, "holds a pool with `size=32`, `samples=2`; render it so"),
         ({"samples": 1}, "`samples=2`"),
         ({"first_seed": 1, "count": 4}, "`first_seed=0`"),
     ],
@@ -464,6 +464,19 @@ def test_a_runs_folder_is_a_model_and_its_checkpoint_is_none(tmp_path: Path, poo
     assert load(str(tmp_path)).trained
     with pytest.raises(WeightsError, match=r"take trained\.safetensors"):
         load(str(tmp_path / "checkpoint.pt"))
+
+
+def test_a_disk_that_fills_is_told_in_a_line(
+    tmp_path: Path, pool: Pool, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trainer, "draw_curves", full)
+    with pytest.raises(
+        ModelError, match=r"history\.jsonl and curves\.png cannot be written: No space left on device; make"
+    ):
+        Trainer(tmp_path, [pool], only("backbone"), start_from=tiny).run()
 
 
 def test_pictures_that_are_enlarged_are_told_of(

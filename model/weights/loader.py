@@ -76,6 +76,10 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
         path = next((folder / file for file in IN_FOLDERS if (folder / file).exists()), folder / IN_FOLDERS[0])
         if path.name != IN_FOLDERS[0]:  # runs/nano is not nano
             name = f"{folder.name}/{path.stem}"
+    if not path.exists() and (path.parent / "checkpoint.pt").exists():
+        raise WeightsError(
+            f"the training run in {path.parent} is not over: go on with it, or take the file of a stage that is"
+        )
     if not path.exists():
         raise WeightsError(
             f"there is no checkpoint {path}; a model is one of {', '.join(PRESETS)}, or the path of depth_pro.pt, of a "

@@ -135,6 +135,8 @@ class Pool:
             ConfigError: the folder holds another pool, a damaged one, cannot be written, or the disk is too small.
         """
         description = folder / "pool.json"
+        if folder.is_file():
+            raise ConfigError(f"{folder} is a file, and a pool is a folder; name another")
         before = 0
         if description.exists():
             found = cls._mapped(folder, None, "r").config  # for writing, a file that is cut short would be padded

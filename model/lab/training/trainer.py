@@ -289,9 +289,9 @@ class Trainer:
             temporary.replace(self._folder / "checkpoint.pt")
         except (OSError, RuntimeError) as exc:  # a full disk is a RuntimeError of torch's zip writer
             temporary.unlink(missing_ok=True)
+            before = " from the checkpoint before it" if (self._folder / "checkpoint.pt").exists() else ""
             raise ModelError(
-                f"{temporary} cannot be written, is the disk full? The checkpoint before it is untouched: "
-                "make room, and the same command goes on"
+                f"{temporary} cannot be written, is the disk full? Make room, and the same command goes on{before}"
             ) from exc
 
     def _save(self, name: str) -> Path:

@@ -64,6 +64,8 @@ def test_no_model(spec: str) -> None:
 
 def test_folder_without_a_checkpoint(tmp_path: Path) -> None:
     assert str(tmp_path / "model.safetensors") in refusal(tmp_path)
+    (tmp_path / "checkpoint.pt").touch()
+    assert f"the training run in {tmp_path} is not over" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

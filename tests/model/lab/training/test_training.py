@@ -162,6 +162,9 @@ def test_a_pool_without_pictures_and_a_folder_without_a_pool_are_named(tmp_path:
     Pool.create(tmp_path, PoolConfig(count=3, size=32))
     with pytest.raises(ConfigError, match="no picture yet"):
         Pool.open(tmp_path)
+    (tmp_path / "film.mp4").touch()
+    with pytest.raises(ConfigError, match=r"film\.mp4 is a file, and a pool is a folder"):
+        Pool.create(tmp_path / "film.mp4", PoolConfig(count=3, size=32))
 
 
 @pytest.mark.parametrize("file", ["pool.json", "image.npy", "ready.npy"])

@@ -25,7 +25,7 @@ def test_it_is_small_and_trained() -> None:
 
 
 def test_it_sees_depth(report: Report) -> None:
-    """Limits lie well beyond what was measured when the weights were packaged: AbsRel 0.58, δ1 0.43 and 0.65, F1 0.161.
+    """Limits lie well beyond what was measured when the weights were packaged: AbsRel 0.51, δ1 0.53 and 0.69, F1 0.155.
 
     What they catch is a change of renderer, network or weights that loses depth.
     """
@@ -33,13 +33,13 @@ def test_it_sees_depth(report: Report) -> None:
     assert known is not None
     assert scaled is not None
     assert boundary is not None
-    assert known.abs_rel < 0.75
-    assert known.delta1 > 0.36
-    assert scaled.delta1 > 0.58
+    assert known.abs_rel < 0.65
+    assert known.delta1 > 0.45
+    assert scaled.delta1 > 0.62
     assert boundary.f1 > 0.1
 
 
 def test_it_sees_the_lens(report: Report) -> None:
-    """Measured: 11 %."""
+    """Measured: 12 %."""
     assert report.total.focal is not None
     assert report.total.focal.median < 0.2

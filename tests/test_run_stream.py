@@ -28,6 +28,7 @@ from stream import command_line
 from stream.errors import ConfigError
 from stream.ports import SourceInfo
 from stream.sources import SourceConfig
+from tests.support.media import noisy_video
 from tests.support.process import ROOT, Process
 
 
@@ -125,8 +126,8 @@ def test_several_videos_need_a_folder_for_their_outputs(run, clip: Path) -> None
     assert "2 videos need a folder for their outputs, as in --out depth" in complaint(err)
 
 
-def test_a_look_ahead_gives_a_shot_one_focal_length(run, clip: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    status, _, err = run(clip, "--focal", "shot", "--sink", "mm.mkv?codec=ffv1")
+def test_a_look_ahead_gives_a_shot_one_focal_length(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = run(noisy_video(tmp_path / "noisy.mp4", 5), "--focal", "shot", "--sink", "mm.mkv?codec=ffv1")
     assert status == 0
     assert "looking ahead for its focal lengths" in err
     with av.open(str(tmp_path / "mm.mkv")) as container:

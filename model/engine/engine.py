@@ -58,11 +58,12 @@ class Engine:
     def __init__(self, model: LoadedModel, config: EngineConfig | None = None, *, compile_beside: bool = False) -> None:
         self.config = config = config or EngineConfig()
         self.device = choose_device(config.device)
+        self._trained = model
         if config.input_size is not None:
-            trained, model = model, at_input_size(model, config.input_size)
-            if model is not trained:
+            model = at_input_size(model, config.input_size)
+            if model is not self._trained:
                 _log.warning(
-                    "%s: approximate depth, for it was trained at %d px", model.name, trained.config.input_size
+                    "%s: approximate depth, for it was trained at %d px", model.name, self._trained.config.input_size
                 )
         self._model, self._compile_beside = model, compile_beside
         self.label = _label(model, config.reuse_tiles)
@@ -85,8 +86,8 @@ class Engine:
 
     @cached_property
     def weights(self) -> str:
-        """A checksum of them, which takes a second or so for the published network."""
-        return checksum(self._model.network)
+        """A checksum of them as they were loaded, which takes a second or so for the published network."""
+        return checksum(self._trained.network)
 
     def close(self) -> None:
         """Nothing outlives it: the counterpart of an engine whose workers do."""

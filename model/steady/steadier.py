@@ -70,8 +70,8 @@ class Steadier:
         self._reference: DepthGrid | None = None  # its depth, corrected
         self._camera: CameraIntrinsics | None = None
         self._has_begun = False
-        self._is_told = False  # whether anything was known since the filter began anew
-        self._usual, self._count = 0.0, 0  # correction of so many frames before: what one gets of which nothing tells
+        self._told = 0  # frames of which geometry told since the filter began anew
+        self._usual = 0.0  # their correction: what one gets of which nothing tells
         self._resets = 0
         self._time_s = math.nan
         self._step_s = _USUAL_STEP_S
@@ -172,19 +172,18 @@ class Steadier:
             correction, log_std = step.correction, step.deviation
             if not abs(correction) < FARTHEST:
                 found, correction, log_std, inliers = False, 0.0, self._filter.noise, 0
+        begins = not self._has_begun or scene_cut or self._told > 0
         if found:
-            self._count += 1
-            self._usual += (correction - self._usual) / min(self._count, _USUAL)
-        begins = not self._has_begun or scene_cut or self._is_told
+            self._told += 1
+            self._usual += (correction - self._usual) / min(self._told, _USUAL)
         if is_reference:
             if found and step is not None:
                 step = self._filter.rebase(step)
             else:
-                step, self._usual, self._count = self._filter.restart(), 0.0, 0
-                self._resets += scene_cut or self._is_told
-            self._is_told = False
+                step = self._filter.restart()
+                self._resets += scene_cut or self._told > 0
+                self._told, self._usual = 0, 0.0
         self._has_begun = True
-        self._is_told |= found
         made = ScaleCorrection(
             log=correction, log_std=log_std, inliers=inliers, resets=self._resets, ratio=ratio, ratio_std=ratio_std
         )

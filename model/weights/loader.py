@@ -16,7 +16,7 @@ from model.network.config import PRESETS, NetworkConfig
 from model.weights import checkpoint, hub, state_dicts
 from stream.errors import WeightsError
 
-IN_FOLDERS = ("model.safetensors", "trained.safetensors")
+_IN_FOLDERS = ("model.safetensors", "trained.safetensors")
 """What a checkpoint in a folder is called: by transformers, and by a training run of ours."""
 PACKAGED_NANO = Path(__file__).parent / "nano.safetensors"
 _SEED = 0
@@ -72,20 +72,29 @@ def load(spec: str, *, config: NetworkConfig | None = None) -> LoadedModel:
     path = Path(spec).expanduser()
     name = path.stem
     if path.is_dir():
-        name, folder = path.name, path
-        path = next((folder / file for file in IN_FOLDERS if (folder / file).exists()), folder / IN_FOLDERS[0])
-        if path.name != IN_FOLDERS[0]:  # runs/nano is not nano
-            name = f"{folder.name}/{path.stem}"
-    if not path.exists() and (path.parent / "checkpoint.pt").exists():
-        raise WeightsError(
-            f"the training run in {path.parent} is not over: go on with it, or take the file of a stage that is"
-        )
+        name, path = _in_folder(path)
     if not path.exists():
         raise WeightsError(
             f"there is no checkpoint {path}; a model is one of {', '.join(PRESETS)}, or the path of depth_pro.pt, of a "
-            f"safetensors file, or of a folder with {' or '.join(IN_FOLDERS)}"
+            f"safetensors file, or of a folder with {' or '.join(_IN_FOLDERS)}"
         )
     return _load_file(path, name=name, config=config)
+
+
+def _in_folder(folder: Path) -> tuple[str, Path]:
+    """The name of the checkpoint in a folder, and its file.
+
+    Raises:
+        WeightsError: it is that of a training run that is not over.
+    """
+    of_transformers, of_ours = (folder / file for file in _IN_FOLDERS)
+    if of_ours.exists() and not of_transformers.exists():
+        return f"{folder.name}/{of_ours.stem}", of_ours  # runs/nano is not nano
+    if (folder / "checkpoint.pt").exists() and not of_transformers.exists():
+        raise WeightsError(
+            f"the training run in {folder} is not over: go on with it, or take the file of a stage that is"
+        )
+    return folder.name, of_transformers
 
 
 def untrained(preset: str) -> LoadedModel:

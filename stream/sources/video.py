@@ -102,7 +102,7 @@ class VideoFile:
     def _lost(self) -> str:
         """The longest stretch without a picture. In a file that is whole it is as it was filmed."""
         gap_s, index = self._longest_gap
-        if gap_s < max(Fraction(1), self._two_frames_s) or not (self._connection.damage or self._connection.rejected):
+        if gap_s < self._long_s or not (self._connection.damage or self._connection.rejected):
             return ""
         return f"there is no picture for {float(gap_s):.1f} s after frame {index}"
 
@@ -131,18 +131,22 @@ class VideoFile:
             cause = source_error(error, self._address)
             raise SourceError(f"{cause}{self._last_good()}") from error
         missing_s = self._left_of(reached)
-        two_frames_s = self._two_frames_s
-        if last is not None or missing_s > max(Fraction(1), two_frames_s):
+        if last is not None or missing_s > self._long_s:
             raise SourceError(
                 f"{self._address.name}: the file is cut short; make or copy it again for the rest{self._last_good()}"
             )
-        if missing_s > two_frames_s:
+        if missing_s > self._two_frames_s:
             self._missing_s = missing_s
             log.warning("%s: its last %.1f s are missing", self._address.name, float(missing_s))
 
     @property
     def _two_frames_s(self) -> Fraction:
         return Fraction(2) / Fraction(self.info.frame_rate or FALLBACK_RATE)
+
+    @property
+    def _long_s(self) -> Fraction:
+        """Seconds without a picture that are more than a tail that was cut off."""
+        return max(Fraction(1), self._two_frames_s)
 
     def _left_of(self, reached: Fraction) -> Fraction:
         """Seconds that the container promised and did not hold."""

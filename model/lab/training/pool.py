@@ -20,7 +20,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -174,14 +173,11 @@ class Pool:
         """Indices that are not rendered yet."""
         return [int(i) for i in np.flatnonzero(~self.ready)]
 
-    def put(self, index: int, image_HW3: npt.NDArray[np.uint8], depth_HW: npt.NDArray[np.float32], f_px: float) -> None:
-        """Store a picture; ``depth_HW`` in metres, ``f_px`` in its pixels."""
-        size = (self.config.size, self.config.size)
-        self.image[index] = cv2.resize(image_HW3, size, interpolation=cv2.INTER_LINEAR)
-        # Nearest: a depth between foreground and background would be the truth of nothing.
-        nearest = cv2.resize(depth_HW, size, interpolation=cv2.INTER_NEAREST_EXACT)
-        self.inverse_depth[index] = 1 / nearest
-        self.focal[index] = f_px / image_HW3.shape[1]
+    def put(self, index: int, image_SS3: npt.NDArray[np.uint8], depth_SS: npt.NDArray[np.float32], f_px: float) -> None:
+        """Store a picture of the pool's size; ``depth_SS`` in metres, ``f_px`` in its pixels."""
+        self.image[index] = image_SS3
+        self.inverse_depth[index] = 1 / depth_SS
+        self.focal[index] = f_px / self.config.size
         self.ready[index] = True
 
 

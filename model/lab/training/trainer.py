@@ -225,15 +225,15 @@ class Trainer:
             _log.info("%s", told)
 
     def _pool_for(self, size: int) -> Pool:
-        largest = self._pools[-1]
-        if largest.config.size < size:
+        pool = next((pool for pool in self._pools if pool.config.size >= size), self._pools[-1])
+        if (stored := pool.config.size) < size:
             _log.warning(
                 "pictures of %d pixels are enlarged to %d, and show no more detail; a pool of --size %d does",
-                largest.config.size,
+                stored,
                 size,
                 size,
             )
-        return next((pool for pool in self._pools if pool.config.size >= size), largest)
+        return pool
 
     # Files ------------------------------------------------------------------------------------------------------------
 

@@ -124,7 +124,7 @@ def test_a_pool_holds_the_rendered_truth(pool: Pool) -> None:
 
 def test_an_interrupted_pool_goes_on(tmp_path: Path) -> None:
     config = PoolConfig(count=3, size=32, samples=1)
-    Pool.create(tmp_path, config).put(1, np.full((9, 16, 3), 7, np.uint8), np.full((9, 16), 2, np.float32), 12.0)
+    Pool.create(tmp_path, config).put(1, np.full((32, 32, 3), 7, np.uint8), np.full((32, 32), 2, np.float32), 24.0)
     assert sorted(render(tmp_path, config, processes=1)) == [(0, 0), (2, 0)]
     done = Pool.open(tmp_path)
     assert done.image[1].max() == 7
@@ -134,7 +134,7 @@ def test_an_interrupted_pool_goes_on(tmp_path: Path) -> None:
 
 def test_a_pool_grows(tmp_path: Path) -> None:
     small = Pool.create(tmp_path, PoolConfig(count=2, size=32))
-    small.put(1, np.full((9, 16, 3), 7, np.uint8), np.full((9, 16), 2, np.float32), 12.0)
+    small.put(1, np.full((32, 32, 3), 7, np.uint8), np.full((32, 32), 2, np.float32), 24.0)
     large = Pool.create(tmp_path, PoolConfig(count=5, size=32))
     assert large.missing() == [0, 2, 3, 4]
     assert large.image[1].max() == 7
